@@ -1,0 +1,3 @@
+from scgauge.cli import app
+
+app()

@@ -1,0 +1,15 @@
+"""The only file that spells the names which scgauge writes into an AnnData."""
+
+from __future__ import annotations
+
+#: ``uns`` key under which simulators leave the truth behind the data.
+TRUTH = "scgauge_truth"
+#: ``uns`` key of the licence, citation and source of a public data set.
+DATASET = "scgauge_dataset"
+#: ``obs`` columns and ``obsm`` keys of synthetic cells.
+SOURCE_CELL = "source_cell"
+LIBRARY = "library_size"
+LATENT = "X_latent"
+SAMPLE = "sample"
+#: Default ``key_added`` of each writing function, ``<function name>`` unless scanpy has a convention of its own.
+LATENT_DISTANCES = "latent_distances"

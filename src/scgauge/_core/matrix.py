@@ -1,0 +1,86 @@
+"""The door for count matrices: every kind that AnnData holds comes in, csr_matrix or a numpy array goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+
+#: Bytes of a block of rows when a matrix is passed over in pieces.
+BLOCK_BYTES = 64 * 2**20
+
+Matrix: TypeAlias = "sparse.csr_matrix | np.ndarray"
+
+
+def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
+    """Return ``adata.layers[layer]``, or ``adata.X`` for ``None``, as it is stored.
+
+    Raises
+    ------
+    KeyError
+        If the layer does not exist.
+    ValueError
+        If ``adata.X`` is empty.
+    """
+    if layer is None:
+        if adata.X is None:
+            message = "Found no matrix in adata.X. Put the data there or name a layer with `layer=`."
+            raise ValueError(message)
+        return adata.X
+    if layer not in adata.layers:
+        # AnnData 0.13 lists X under the key None.
+        found = sorted(key for key in adata.layers if key is not None)
+        message = f"Did not find the layer {layer!r} in adata.layers; found {found}."
+        raise KeyError(message)
+    return adata.layers[layer]
+
+
+def as_rows(matrix: Any) -> Matrix:
+    """Bring any matrix kind into memory in a form whose rows are cheap: csr_matrix or a 2-D numpy array."""
+    if hasattr(matrix, "to_memory"):  # backed
+        matrix = matrix.to_memory()
+    if sparse.issparse(matrix):
+        return matrix if isinstance(matrix, sparse.csr_matrix) else sparse.csr_matrix(matrix)
+    return np.asarray(matrix[:] if not isinstance(matrix, np.ndarray) else matrix)
+
+
+def iter_rows(matrix: Any, *, block_size: int | None = None) -> Iterator[tuple[slice, Matrix]]:
+    """Pass over a matrix in blocks of rows, in order, with at most `BLOCK_BYTES` dense bytes each.
+
+    Backed and csc matrices are read block by block; nothing is made dense.
+    """
+    n_rows, n_columns = matrix.shape
+    if block_size is None:
+        block_size = max(1, BLOCK_BYTES // (8 * max(1, n_columns)))
+    if sparse.issparse(matrix) and matrix.format != "csr":
+        matrix = matrix.tocsr()
+    for start in range(0, n_rows, block_size):
+        rows = slice(start, min(start + block_size, n_rows))
+        yield rows, as_rows(matrix[rows])
+
+
+def stored_values(block: Matrix) -> np.ndarray:
+    """Values that a block stores: the data of a sparse one, all entries of a dense one, as a flat array."""
+    return block.data if sparse.issparse(block) else block.ravel()
+
+
+def column_sums(matrix: Any) -> np.ndarray:
+    """Sum over rows in float64, one pass, block by block, ``(n_columns,)``."""
+    total = np.zeros(matrix.shape[1])
+    for _, block in iter_rows(matrix):
+        total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+    return total
+
+
+def row_sums(matrix: Any) -> np.ndarray:
+    """Sum over columns in float64, block by block, ``(n_rows,)``."""
+    total = np.zeros(matrix.shape[0])
+    for rows, block in iter_rows(matrix):
+        total[rows] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+    return total

@@ -1,0 +1,3 @@
+"""Layers, likelihoods and vector fields in torch."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Figures of what `tl` wrote."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Preparation of counts."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Pages that show a model to its user."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Checks and explanations on AnnData and trained models."""
+
+__all__: list[str] = []
