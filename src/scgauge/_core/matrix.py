@@ -67,7 +67,7 @@ def iter_rows(matrix: Any, *, block_size: int | None = None) -> Iterator[tuple[s
 
 def stored_values(block: Matrix) -> np.ndarray:
     """Values that a block stores: the data of a sparse one, all entries of a dense one, as a flat array."""
-    return block.data if sparse.issparse(block) else block.ravel()
+    return np.asarray(block.data if sparse.issparse(block) else block.ravel())
 
 
 def column_sums(matrix: Any) -> np.ndarray:
