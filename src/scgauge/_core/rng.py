@@ -11,6 +11,8 @@ import numpy as np
 import scvi
 import torch
 
+from scgauge._core.compat import remembered_seed, set_remembered_seed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,7 +36,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     variables = {name: os.environ.get(name) for name in _SEED_VARIABLES}
     state = random.getstate(), np.random.get_state()  # noqa: NPY002 - reading the legacy state in order to restore it
-    scvi_seed = scvi.settings.seed
+    scvi_seed = remembered_seed()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         try:
@@ -43,8 +45,7 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(state[0])
             np.random.set_state(state[1])  # noqa: NPY002
-            # The setter would reseed every library; the remembered number alone is to be put back.
-            scvi.settings._seed = scvi_seed
+            set_remembered_seed(scvi_seed)
             for name, value in variables.items():
                 if value is None:
                     os.environ.pop(name, None)

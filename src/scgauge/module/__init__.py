@@ -1,3 +1,5 @@
 """Probability models in torch: inference, generative process, loss."""
 
-__all__: list[str] = []
+from ._countvae import CountVAE
+
+__all__ = ["CountVAE"]

@@ -1,0 +1,38 @@
+"""The only file that imports private names of scvi-tools or knows its versions (1.4.2 to 1.5)."""
+
+from __future__ import annotations
+
+from inspect import signature
+
+import scvi
+from scvi.data._constants import ADATA_MINIFY_TYPE
+from scvi.data._utils import _get_adata_minify_type as get_minify_type
+from scvi.model.base._de_core import _de_core as differential_expression_core
+from scvi.module._constants import MODULE_KEYS
+from scvi.train import TrainingPlan
+
+__all__ = [
+    "ADATA_MINIFY_TYPE",
+    "MODULE_KEYS",
+    "PLAN_TAKES_FUSED",
+    "SCVI_VERSION",
+    "differential_expression_core",
+    "get_minify_type",
+    "remembered_seed",
+    "set_remembered_seed",
+]
+
+SCVI_VERSION = tuple(int(part) for part in scvi.__version__.split(".")[:2])
+
+#: scvi-tools 1.5 made the fused Adam its default; it cannot clip gradients under mixed precision.
+PLAN_TAKES_FUSED = "fused_optimizer" in signature(TrainingPlan.__init__).parameters
+
+
+def remembered_seed() -> int | None:
+    """Return the seed that scvi remembers."""
+    return scvi.settings.seed
+
+
+def set_remembered_seed(seed: int | None) -> None:
+    """Put back the seed that scvi remembers without reseeding any library, as the public setter would."""
+    scvi.settings._seed = seed

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.module.base import BaseMinifiedModeModuleClass, LossOutput, auto_move_data
+from scvi.utils import unsupported_if_adata_minified
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from scgauge._core.compat import MODULE_KEYS
+from scgauge.nn import LIKELIHOODS, CountDecoder, Encoder, GeneLikelihood, likelihood
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+    from torch.distributions import Distribution
+
+Dispersion = Literal["gene", "gene-batch", "gene-cell"]
+NormWhere = Literal["encoder", "decoder", "both", "none"]
+
+#: Largest Poisson rate that torch samples reliably.
+_LARGEST_RATE = 1e8
+
+
+class CountVAE(BaseMinifiedModeModuleClass):
+    r"""Variational autoencoder of single-cell counts; the probability model behind :class:`~scgauge.model.CountVI`.
+
+    For cell :math:`n` with batch :math:`s_n` and library size :math:`\ell_n`,
+
+    .. math::
+
+        z_n &\sim \mathcal{N}(0, I), \\
+        \rho_n &= \operatorname{softmax} f_w(z_n, s_n), \\
+        x_{ng} &\sim \operatorname{NB}(\ell_n \rho_{ng}, \theta_g)
+
+    for ``"nb"``; ``"zinb"`` adds structural zeros with logits :math:`f_h(z_n, s_n)`, ``"poisson"`` drops
+    :math:`\theta`. ``"bernoulli"`` reads the network's output as logits, ``"normal"`` as means; both know no library.
+    With a latent library, :math:`\log \ell_n \sim \mathcal{N}(\mu_{s_n}, \sigma^2_{s_n})`. The approximate posteriors
+    are Gaussians whose parameters are networks of :math:`\log(1 + x_n)` (of :math:`x_n` itself for binary and normal
+    data). Every parameter of the module is used by its likelihood. The ELBO equals that of
+    :class:`scvi.module.VAE` for equal weights :cite:p:`Lopez18`.
+
+    Parameters are those of :class:`~scgauge.model.CountVI`, and
+
+    Parameters
+    ----------
+    n_input
+        Number of genes.
+    n_batch
+        Number of batches.
+    n_continuous_cov
+        Number of continuous covariates.
+    n_cats_per_cov
+        Number of categories of each categorical covariate.
+    n_hidden, n_latent, n_layers, dropout_rate, dispersion, gene_likelihood, use_observed_lib_size
+        See :class:`~scgauge.model.CountVI`.
+    encode_covariates, deeply_inject_covariates, use_batch_norm, use_layer_norm
+        See :class:`~scgauge.model.CountVI`.
+    use_size_factor
+        Whether the mean is scaled by a given size factor; the scale is then a softplus instead of a softmax.
+    library_log_means, library_log_vars
+        Prior of the log library size of each batch, ``(1, n_batch)``; only for a latent library. ``None`` leaves
+        them to be learnt from the training cells when training starts.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        *,
+        n_batch: int = 1,
+        n_continuous_cov: int = 0,
+        n_cats_per_cov: Sequence[int] | None = None,
+        n_hidden: int = 128,
+        n_latent: int = 10,
+        n_layers: int = 1,
+        dropout_rate: float = 0.1,
+        dispersion: Dispersion = "gene",
+        gene_likelihood: GeneLikelihood = "zinb",
+        use_observed_lib_size: bool = True,
+        use_size_factor: bool = False,
+        encode_covariates: bool = False,
+        deeply_inject_covariates: bool = True,
+        use_batch_norm: NormWhere = "both",
+        use_layer_norm: NormWhere = "none",
+        library_log_means: np.ndarray | None = None,
+        library_log_vars: np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = LIKELIHOODS[gene_likelihood]
+        self.n_input, self.n_batch, self.n_latent = n_input, n_batch, n_latent
+        self.n_continuous_cov = n_continuous_cov
+        self.gene_likelihood, self.dispersion = gene_likelihood, dispersion
+        self.use_size_factor = use_size_factor
+        self.use_observed_lib_size = use_observed_lib_size or use_size_factor or not self.spec.counts
+        self.encode_covariates = encode_covariates
+        n_categories = (n_batch, *(n_cats_per_cov or ()))
+
+        def layers(part: str) -> dict[str, Any]:
+            return {
+                "n_hidden": n_hidden,
+                "inject_covariates": deeply_inject_covariates,
+                "use_batch_norm": use_batch_norm in {part, "both"},
+                "use_layer_norm": use_layer_norm in {part, "both"},
+            }
+
+        encoder = layers("encoder") | {
+            "n_categories": n_categories if encode_covariates else (),
+            "dropout_rate": dropout_rate,
+        }
+        n_encoder = n_input + n_continuous_cov * encode_covariates
+        self.z_encoder = Encoder(n_encoder, n_latent, n_layers=n_layers, **encoder)
+        self.l_encoder = None if self.use_observed_lib_size else Encoder(n_encoder, 1, n_layers=1, **encoder)
+        self.decoder = CountDecoder(
+            n_latent + n_continuous_cov,
+            n_input,
+            n_layers=n_layers,
+            n_categories=n_categories,
+            activation=self._scale_activation(),
+            with_dispersion=self.spec.dispersion and dispersion == "gene-cell",
+            with_zero_inflation=self.spec.zero_inflation,
+            **layers("decoder"),
+        )
+        self.px_r = self._dispersion_parameter()
+        if not self.use_observed_lib_size:
+            self._register_library_prior(library_log_means, library_log_vars)
+
+    def _scale_activation(self) -> nn.Module:
+        if not self.spec.counts:
+            return nn.Identity()
+        return nn.Softplus() if self.use_size_factor else nn.Softmax(dim=-1)
+
+    def _dispersion_parameter(self) -> nn.Parameter | None:
+        """Log dispersion of each gene, ``(n_input,)``, or of each batch and gene, ``(n_batch, n_input)``."""
+        if not self.spec.dispersion or self.dispersion == "gene-cell":
+            return None
+        shape = (self.n_input,) if self.dispersion == "gene" else (self.n_batch, self.n_input)
+        return nn.Parameter(torch.randn(shape))
+
+    def _register_library_prior(self, means: np.ndarray | None, variances: np.ndarray | None) -> None:
+        known = means is not None and variances is not None
+        shape = (1, self.n_batch)
+        # NaN marks a prior that is still to be learnt from the training cells.
+        for name, values in (("library_log_means", means), ("library_log_vars", variances)):
+            value = torch.as_tensor(np.asarray(values), dtype=torch.float32) if known else torch.full(shape, torch.nan)
+            self.register_buffer(name, value.reshape(shape))
+
+    @property
+    def needs_library_prior(self) -> bool:
+        """Whether the prior of a latent library is still unknown."""
+        return not self.use_observed_lib_size and bool(self.library_log_means.isnan().all())
+
+    def transform_input(self, x: Tensor) -> Tensor:
+        """Return what the encoder reads: log1p of counts, other data as they are."""
+        return torch.log1p(x) if self.spec.counts else x
+
+    def _codes(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
+        codes = [batch_index.reshape(-1).long()]
+        if cat_covs is not None:
+            codes += [column.reshape(-1).long() for column in cat_covs.split(1, dim=1)]
+        return codes
+
+    def _get_inference_input(
+        self, tensors: dict[str, Tensor], full_forward_pass: bool = False
+    ) -> dict[str, Tensor | None]:
+        if full_forward_pass or self.minified_data_type is None:
+            return {
+                MODULE_KEYS.X_KEY: tensors[REGISTRY_KEYS.X_KEY],
+                MODULE_KEYS.BATCH_INDEX_KEY: tensors[REGISTRY_KEYS.BATCH_KEY],
+                MODULE_KEYS.CONT_COVS_KEY: tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
+                MODULE_KEYS.CAT_COVS_KEY: tensors.get(REGISTRY_KEYS.CAT_COVS_KEY),
+            }
+        return {
+            MODULE_KEYS.QZM_KEY: tensors[REGISTRY_KEYS.LATENT_QZM_KEY],
+            MODULE_KEYS.QZV_KEY: tensors[REGISTRY_KEYS.LATENT_QZV_KEY],
+            REGISTRY_KEYS.OBSERVED_LIB_SIZE: tensors[REGISTRY_KEYS.OBSERVED_LIB_SIZE],
+        }
+
+    @auto_move_data
+    def _regular_inference(
+        self,
+        x: Tensor,
+        batch_index: Tensor,
+        cont_covs: Tensor | None = None,
+        cat_covs: Tensor | None = None,
+        n_samples: int = 1,
+    ) -> dict[str, Tensor | Distribution | None]:
+        encoder_input = self.transform_input(x)
+        codes: list[Tensor] = []
+        if self.encode_covariates:
+            codes = self._codes(batch_index, cat_covs)
+            if cont_covs is not None:
+                encoder_input = torch.cat((encoder_input, cont_covs), dim=-1)
+        qz = self.z_encoder(encoder_input, codes)
+        ql = None if self.l_encoder is None else self.l_encoder(encoder_input, codes)
+        shape = (n_samples,) if n_samples > 1 else ()
+        z = qz.rsample(shape)
+        if ql is not None:
+            library = ql.rsample(shape)
+        else:
+            library = x.sum(1, keepdim=True).log() if self.spec.counts else torch.zeros_like(x[:, :1])
+            library = library.expand(*shape, *library.shape)
+        return {
+            MODULE_KEYS.Z_KEY: z,
+            MODULE_KEYS.QZ_KEY: qz,
+            MODULE_KEYS.QL_KEY: ql,
+            MODULE_KEYS.LIBRARY_KEY: library,
+        }
+
+    @auto_move_data
+    def _cached_inference(
+        self, qzm: Tensor, qzv: Tensor, observed_lib_size: Tensor, n_samples: int = 1
+    ) -> dict[str, Tensor | Distribution | None]:
+        qz = Normal(qzm, qzv.sqrt())
+        shape = (n_samples,) if n_samples > 1 else ()
+        library = observed_lib_size.log() if self.spec.counts else torch.zeros_like(observed_lib_size)
+        return {
+            MODULE_KEYS.Z_KEY: qz.sample(shape),
+            MODULE_KEYS.QZ_KEY: qz,
+            MODULE_KEYS.QL_KEY: None,
+            MODULE_KEYS.LIBRARY_KEY: library.expand(*shape, *library.shape),
+        }
+
+    def _get_generative_input(
+        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any]
+    ) -> dict[str, Tensor | None]:
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        return {
+            MODULE_KEYS.Z_KEY: inference_outputs[MODULE_KEYS.Z_KEY],
+            MODULE_KEYS.LIBRARY_KEY: inference_outputs[MODULE_KEYS.LIBRARY_KEY],
+            MODULE_KEYS.BATCH_INDEX_KEY: tensors[REGISTRY_KEYS.BATCH_KEY],
+            MODULE_KEYS.CONT_COVS_KEY: tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
+            MODULE_KEYS.CAT_COVS_KEY: tensors.get(REGISTRY_KEYS.CAT_COVS_KEY),
+            MODULE_KEYS.SIZE_FACTOR_KEY: None if size_factor is None else size_factor.log(),
+        }
+
+    @auto_move_data
+    def generative(
+        self,
+        z: Tensor,
+        library: Tensor,
+        batch_index: Tensor,
+        cont_covs: Tensor | None = None,
+        cat_covs: Tensor | None = None,
+        size_factor: Tensor | None = None,
+        transform_batch: int | None = None,
+    ) -> dict[str, Distribution | None]:
+        """Decode latent points.
+
+        Parameters
+        ----------
+        z
+            Latent points, ``([n_samples,] n_cells, n_latent)``.
+        library
+            Log library size, ``([n_samples,] n_cells, 1)``.
+        batch_index
+            Batch of each cell, ``(n_cells, 1)``.
+        cont_covs, cat_covs
+            Covariates, ``(n_cells, n_covariates)``.
+        size_factor
+            Log size factor, ``(n_cells, 1)``; takes the place of the library where the module uses size factors.
+        transform_batch
+            Decode every cell as if it came from this batch.
+
+        Returns
+        -------
+        Distribution of the data, of the library (``None`` if it is observed) and prior of the latent points.
+        """
+        if transform_batch is not None:
+            batch_index = torch.full_like(batch_index, int(transform_batch))
+        if cont_covs is not None:
+            z_in = torch.cat((z, cont_covs.expand(*z.shape[:-1], cont_covs.shape[-1])), dim=-1)
+        else:
+            z_in = z
+        out = self.decoder(z_in, self._codes(batch_index, cat_covs))
+        exposure = size_factor if self.use_size_factor else library
+        px = likelihood(
+            self.gene_likelihood,
+            scale=out.scale,
+            rate=exposure.exp() * out.scale if self.spec.counts else out.scale,
+            dispersion=self._dispersion(out.log_dispersion, batch_index),
+            zi_logits=out.zi_logits,
+        )
+        pl = None
+        if not self.use_observed_lib_size:
+            rows = batch_index.reshape(-1).long()
+            pl = Normal(self.library_log_means[0, rows, None], self.library_log_vars[0, rows, None].sqrt())
+        return {
+            MODULE_KEYS.PX_KEY: px,
+            MODULE_KEYS.PL_KEY: pl,
+            MODULE_KEYS.PZ_KEY: Normal(torch.zeros_like(z), torch.ones_like(z)),
+        }
+
+    def _dispersion(self, per_cell: Tensor | None, batch_index: Tensor) -> Tensor | None:
+        if per_cell is not None:
+            return per_cell.exp()
+        if self.px_r is None:
+            return None
+        return (self.px_r[batch_index.reshape(-1).long()] if self.dispersion == "gene-batch" else self.px_r).exp()
+
+    @unsupported_if_adata_minified
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Any],
+        generative_outputs: dict[str, Any],
+        kl_weight: Tensor | float = 1.0,
+    ) -> LossOutput:
+        """Return the negative ELBO; `kl_weight` scales the divergence of the latent points, not of the library."""
+        qz, pz = inference_outputs[MODULE_KEYS.QZ_KEY], generative_outputs[MODULE_KEYS.PZ_KEY]
+        kl_z = kl_divergence(qz, pz).sum(-1)
+        kl_l = torch.zeros_like(kl_z)
+        if not self.use_observed_lib_size:
+            ql, pl = inference_outputs[MODULE_KEYS.QL_KEY], generative_outputs[MODULE_KEYS.PL_KEY]
+            kl_l = kl_divergence(ql, pl).sum(-1)
+        reconstruction = -generative_outputs[MODULE_KEYS.PX_KEY].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
+        return LossOutput(
+            loss=(reconstruction + kl_weight * kl_z + kl_l).mean(),
+            reconstruction_loss=reconstruction,
+            kl_local={MODULE_KEYS.KL_L_KEY: kl_l, MODULE_KEYS.KL_Z_KEY: kl_z},
+        )
+
+    @torch.inference_mode()
+    def sample(
+        self, tensors: dict[str, Tensor], n_samples: int = 1, generative_kwargs: dict[str, Any] | None = None
+    ) -> Tensor:
+        """Draw from the posterior predictive distribution: ``(n_cells, n_genes[, n_samples])`` on the CPU."""
+        _, generative_outputs = self.forward(
+            tensors,
+            inference_kwargs={"n_samples": n_samples},
+            generative_kwargs=generative_kwargs,
+            compute_loss=False,
+        )
+        px = generative_outputs[MODULE_KEYS.PX_KEY]
+        if self.gene_likelihood == "poisson":
+            px.rate = px.rate.clamp(max=_LARGEST_RATE)
+        samples = px.sample()
+        return (samples.permute(1, 2, 0) if n_samples > 1 else samples).cpu()
+
+    @torch.inference_mode()
+    @auto_move_data
+    def marginal_ll(
+        self,
+        tensors: dict[str, Tensor],
+        n_mc_samples: int,
+        return_mean: bool = False,
+        n_mc_samples_per_pass: int = 1,
+    ) -> Tensor | float:
+        r"""Estimate :math:`\log p(x)` of each cell by importance sampling from the approximate posterior.
+
+        Parameters
+        ----------
+        tensors
+            A minibatch.
+        n_mc_samples
+            Number of draws; the estimate grows towards :math:`\log p(x)` with it.
+        return_mean
+            Whether to return the mean over cells.
+        n_mc_samples_per_pass
+            Draws made at once.
+        """
+        log_weights = []
+        left = n_mc_samples
+        while left > 0:
+            n_samples = min(left, max(1, n_mc_samples_per_pass))
+            left -= n_samples
+            inference, generative, losses = self.forward(
+                tensors,
+                inference_kwargs={"n_samples": n_samples},
+                get_inference_input_kwargs={"full_forward_pass": True},
+            )
+            z, qz = inference[MODULE_KEYS.Z_KEY], inference[MODULE_KEYS.QZ_KEY]
+            pz = generative[MODULE_KEYS.PZ_KEY]
+            log_weight = (pz.log_prob(z) - qz.log_prob(z)).sum(-1) - losses.dict_sum(losses.reconstruction_loss)
+            if not self.use_observed_lib_size:
+                library = inference[MODULE_KEYS.LIBRARY_KEY]
+                pl, ql = generative[MODULE_KEYS.PL_KEY], inference[MODULE_KEYS.QL_KEY]
+                log_weight = log_weight + (pl.log_prob(library) - ql.log_prob(library)).sum(-1)
+            log_weights.append(log_weight.reshape(n_samples, -1))
+        estimate = torch.cat(log_weights).logsumexp(0) - np.log(n_mc_samples)
+        return estimate.mean().item() if return_mean else estimate.cpu()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+class CovariateLinear(nn.Module):
+    """Linear layer with one additive effect for each category of each covariate.
+
+    Equal to a linear layer on the input joined with one-hot codes, without ever building the codes. Each covariate
+    owns its effects ``(n_categories, n_out)``, so that a query with new categories extends one table at its end and
+    no column of another covariate moves.
+
+    Parameters
+    ----------
+    n_in
+        Number of input features.
+    n_out
+        Number of output features.
+    n_categories
+        Number of categories of each covariate.
+    """
+
+    def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+        self.effects = nn.ModuleList(nn.Embedding(n, n_out) for n in n_categories)
+        # The spread that torch gives a linear layer on the joined input.
+        bound = (n_in + sum(n_categories)) ** -0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor, codes: Sequence[Tensor]) -> Tensor:
+        """Apply the layer.
+
+        Parameters
+        ----------
+        x
+            Input, ``(..., n_cells, n_in)``.
+        codes
+            For each covariate the category of each cell, ``(n_cells,)`` integers.
+
+        Returns
+        -------
+        Output, ``(..., n_cells, n_out)``.
+        """
+        h = self.linear(x)
+        for effect, code in zip(self.effects, codes, strict=True):
+            h = h + effect(code)
+        return h
+
+
+class FullyConnected(nn.Module):
+    """Stack of `CovariateLinear`, batch norm, layer norm, ReLU and dropout, as in scvi-tools' ``FCLayers``.
+
+    Parameters
+    ----------
+    n_in
+        Number of input features.
+    n_hidden
+        Width of every layer.
+    n_layers
+        Number of layers.
+    n_categories
+        Number of categories of each covariate.
+    dropout_rate
+        Dropout after each layer.
+    use_batch_norm
+        Whether each layer has batch norm.
+    use_layer_norm
+        Whether each layer has layer norm (without learned scale, after batch norm).
+    inject_covariates
+        Whether every layer sees the covariates, not the first alone.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        *,
+        n_layers: int = 1,
+        n_categories: Sequence[int] = (),
+        dropout_rate: float = 0.0,
+        use_batch_norm: bool = True,
+        use_layer_norm: bool = False,
+        inject_covariates: bool = True,
+    ) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList()
+        self.rests = nn.ModuleList()
+        for index in range(n_layers):
+            sees = tuple(n_categories) if index == 0 or inject_covariates else ()
+            self.linears.append(CovariateLinear(n_in if index == 0 else n_hidden, n_hidden, sees))
+            rest: list[nn.Module] = []
+            if use_batch_norm:
+                rest.append(_CellBatchNorm(n_hidden, momentum=0.01, eps=0.001))
+            if use_layer_norm:
+                rest.append(nn.LayerNorm(n_hidden, elementwise_affine=False))
+            rest.append(nn.ReLU())
+            if dropout_rate > 0:
+                rest.append(nn.Dropout(dropout_rate))
+            self.rests.append(nn.Sequential(*rest))
+
+    def forward(self, x: Tensor, codes: Sequence[Tensor] = ()) -> Tensor:
+        """Apply all layers: ``(..., n_cells, n_in)`` to ``(..., n_cells, n_hidden)``."""
+        for linear, rest in zip(self.linears, self.rests, strict=True):
+            x = rest(linear(x, codes if len(linear.effects) else ()))
+        return x
+
+
+class _CellBatchNorm(nn.BatchNorm1d):
+    """Batch norm over cells that also takes several posterior samples, ``(n_samples, n_cells, n_features)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 2:
+            return super().forward(x)
+        return super().forward(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
