@@ -139,3 +139,34 @@ def check_counts(adata: AnnData, layer: str | None = None, *, allow_empty_cells:
             "Run: sc.pp.filter_cells(adata, min_counts=1)"
         )
         raise ValueError(message)
+
+
+def _check_values(adata: AnnData, layer: str | None, *, binary: bool) -> None:
+    """Raise ValueError at the first block with a value that is not finite or, if asked, not 0 or 1."""
+    where = _where(layer)
+    for rows, block in iter_rows(get_matrix(adata, layer)):
+        values = stored_values(block)
+        finite = np.isfinite(values)
+        if not finite.all():
+            example = _describe_entry(adata, rows, block, ~finite)
+            message = f"{where} must be finite; found {example}. Remove or fill such entries first."
+            raise ValueError(message)
+        if binary:
+            bad = (values != 0) & (values != 1)
+            if bad.any():
+                example = _describe_entry(adata, rows, block, bad)
+                message = (
+                    f"{where} must hold only 0 and 1 for gene_likelihood='bernoulli'; found {example}. "
+                    "Run: scgauge.pp.binarize(adata), and register the layer that it writes."
+                )
+                raise ValueError(message)
+
+
+def check_binary(adata: AnnData, layer: str | None = None) -> None:
+    """Raise ValueError unless every entry is exactly 0 or 1."""
+    _check_values(adata, layer, binary=True)
+
+
+def check_finite(adata: AnnData, layer: str | None = None) -> None:
+    """Raise ValueError unless every entry is finite."""
+    _check_values(adata, layer, binary=False)

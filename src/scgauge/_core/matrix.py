@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 #: Bytes of a block of rows when a matrix is passed over in pieces.
 BLOCK_BYTES = 64 * 2**20
 
-Matrix: TypeAlias = "sparse.csr_matrix | np.ndarray"
+#: csr_matrix or numpy.ndarray; SciPy has no types that mypy could follow.
+Matrix: TypeAlias = Any
 
 
 def get_matrix(adata: AnnData, layer: str | None = None) -> Any:

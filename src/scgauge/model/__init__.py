@@ -1,3 +1,5 @@
 """Model classes: register an AnnData, train, read results, save and load."""
 
-__all__: list[str] = []
+from ._countvi import CountVI
+
+__all__ = ["CountVI"]

@@ -1,5 +1,5 @@
 """Probability models in torch: inference, generative process, loss."""
 
-from ._countvae import CountVAE
+from ._countvae import CountVAE, Dispersion, NormWhere
 
-__all__ = ["CountVAE"]
+__all__ = ["CountVAE", "Dispersion", "NormWhere"]

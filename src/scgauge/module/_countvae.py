@@ -153,6 +153,11 @@ class CountVAE(BaseMinifiedModeModuleClass):
         """Whether the prior of a latent library is still unknown."""
         return not self.use_observed_lib_size and bool(self.library_log_means.isnan().all())
 
+    def set_library_prior(self, means: Tensor, variances: Tensor) -> None:
+        """Set the prior of the log library size of each batch, ``(1, n_batch)``."""
+        self.library_log_means.copy_(means)
+        self.library_log_vars.copy_(variances)
+
     def transform_input(self, x: Tensor) -> Tensor:
         """Return what the encoder reads: log1p of counts, other data as they are."""
         return torch.log1p(x) if self.spec.counts else x
@@ -276,11 +281,11 @@ class CountVAE(BaseMinifiedModeModuleClass):
         else:
             z_in = z
         out = self.decoder(z_in, self._codes(batch_index, cat_covs))
-        exposure = size_factor if self.use_size_factor else library
+        exposure = (size_factor if self.use_size_factor else library) if self.spec.counts else None
         px = likelihood(
             self.gene_likelihood,
             scale=out.scale,
-            rate=exposure.exp() * out.scale if self.spec.counts else out.scale,
+            rate=out.scale if exposure is None else exposure.exp() * out.scale,
             dispersion=self._dispersion(out.log_dispersion, batch_index),
             zi_logits=out.zi_logits,
         )

@@ -30,6 +30,7 @@ class CovariateLinear(nn.Module):
     def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = ()) -> None:
         super().__init__()
         self.linear = nn.Linear(n_in, n_out)
+        self.n_covariates = len(n_categories)
         self.effects = nn.ModuleList(nn.Embedding(n, n_out) for n in n_categories)
         # The spread that torch gives a linear layer on the joined input.
         bound = (n_in + sum(n_categories)) ** -0.5
@@ -110,7 +111,7 @@ class FullyConnected(nn.Module):
     def forward(self, x: Tensor, codes: Sequence[Tensor] = ()) -> Tensor:
         """Apply all layers: ``(..., n_cells, n_in)`` to ``(..., n_cells, n_hidden)``."""
         for linear, rest in zip(self.linears, self.rests, strict=True):
-            x = rest(linear(x, codes if len(linear.effects) else ()))
+            x = rest(linear(x, codes if linear.n_covariates else ()))
         return x
 
 

@@ -1,0 +1,338 @@
+"""What `tl` may ask of a model, and the answers of scvi-tools' own models.
+
+`adapt(model)` is the only way from `tl` into a model. Model classes of scgauge register themselves in `model/`;
+SCVI, LinearSCVI and SCANVI, whose modules share one interface, are registered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+import scvi.model
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+
+from scgauge._core.compat import MODULE_KEYS
+from scgauge._core.matrix import row_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Cells decoded at once. Fixed, so that no result depends on it.
+CELLS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class CellContext:
+    """What a decoder reads beside the latent point, one row for each cell.
+
+    Attributes
+    ----------
+    batch
+        Batch codes, ``(n_cells,)``.
+    exposure
+        Library sizes, or size factors where the model was set up with them, ``(n_cells,)``.
+    labels
+        Label codes, ``(n_cells,)``.
+    cat_covs, cont_covs
+        Covariates, ``(n_cells, n_covariates)``, or ``None``.
+    """
+
+    batch: np.ndarray
+    exposure: np.ndarray
+    labels: np.ndarray
+    cat_covs: np.ndarray | None = None
+    cont_covs: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray | slice) -> CellContext:
+        """Return the context of some of the cells."""
+        parts = {name: value[rows] for name, value in vars(self).items() if value is not None}
+        return replace(self, **parts)
+
+
+class Adapter(Protocol):
+    """What `tl` may ask of a model."""
+
+    model: Any
+
+    @property
+    def genes(self) -> pd.Index:
+        """Names of the genes."""
+
+    @property
+    def latents(self) -> list[str]:
+        """Names of the latent dimensions."""
+
+    @property
+    def likelihood(self) -> str:
+        """Likelihood of the genes."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Among "size_factor", "latent_library", "labelled_prior"."""
+
+    def categories(self, key: str) -> np.ndarray:
+        """Names behind the codes of ``"batch"`` or ``"labels"``."""
+
+    def training_cells(self) -> np.ndarray:
+        """Return the indices of the cells that the model was trained on."""
+
+    def context(self, cells: np.ndarray) -> CellContext:
+        """Return what the decoder reads beside the latent point, for cells of the model's data."""
+
+    def encode(self, cells: np.ndarray | None = None, adata: AnnData | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the approximate posterior, ``(n_cells, n_latent)`` each."""
+
+    def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the posterior of a latent log library size, ``(n_cells,)`` each."""
+
+    def library_prior(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the prior of the log library size of each cell, ``(n_cells,)`` each."""
+
+    def prior(self, context: CellContext, rng: np.random.Generator) -> np.ndarray:
+        """Draw latent points from the prior, ``(n_cells, n_latent)``."""
+
+    def transform_latent(self, z: np.ndarray) -> np.ndarray:
+        """Bring draws from the posterior into the space that the decoder reads."""
+
+    def decode(self, z: np.ndarray, context: CellContext) -> dict[str, np.ndarray]:
+        """Parameters of the likelihood, ``(n_cells, n_genes)`` each; see `likelihood_parameters`."""
+
+
+_REGISTRY: dict[type, Callable[[Any], Adapter]] = {}
+
+
+def register_adapter(model_class: type, adapter: Callable[[Any], Adapter]) -> None:
+    """Register the adapter of a model class and its subclasses."""
+    _REGISTRY[model_class] = adapter
+
+
+def adapt(model: Any) -> Adapter:
+    """Return the adapter of a trained model.
+
+    Raises
+    ------
+    TypeError
+        If the class of the model has no adapter.
+    RuntimeError
+        If the model is not trained.
+    """
+    for parent in type(model).__mro__:
+        if parent in _REGISTRY:
+            if not model.is_trained:
+                message = f"The {type(model).__name__} model is not trained. Run: model.train()"
+                raise RuntimeError(message)
+            return _REGISTRY[parent](model)
+    known = sorted(cls.__name__ for cls in _REGISTRY)
+    message = (
+        f"{type(model).__name__} cannot be read: it offers neither encode, decode nor prior to scgauge. "
+        f"Pass a model of one of the classes {known} or of a subclass."
+    )
+    raise TypeError(message)
+
+
+def shell(adata: AnnData) -> AnnData:
+    """Return an AnnData with the matrices of `adata` that takes the notes which scvi-tools writes into obs and uns."""
+    layers = {key: value for key, value in adata.layers.items() if key is not None}
+    return AnnData(
+        X=adata.X,
+        obs=adata.obs.copy(),
+        var=adata.var.copy(),
+        layers=layers,
+        obsm=dict(adata.obsm),
+    )
+
+
+class VAEAdapter:
+    """Adapter of models whose module is a VAE in scvi-tools' form (``inference``, ``generative``)."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.module = model.module
+
+    @property
+    def genes(self) -> pd.Index:
+        """Names of the genes."""
+        return pd.Index(np.asarray(self.model.get_var_names()).astype(str))
+
+    @property
+    def latents(self) -> list[str]:
+        """Names of the latent dimensions: ``Z_0``, ``Z_1``, ..., as scvi-tools names loadings."""
+        return [f"Z_{index}" for index in range(self.module.n_latent)]
+
+    @property
+    def likelihood(self) -> str:
+        """Likelihood of the genes."""
+        return self.module.gene_likelihood
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Among "size_factor", "latent_library", "labelled_prior"."""
+        found = set()
+        if self._uses_size_factor:
+            found.add("size_factor")
+        if not self.module.use_observed_lib_size:
+            found.add("latent_library")
+        if hasattr(self.module, "decoder_z1_z2"):
+            found.add("labelled_prior")
+        return frozenset(found)
+
+    @property
+    def _uses_size_factor(self) -> bool:
+        module = self.module
+        return bool(getattr(module, "use_size_factor", False) or getattr(module, "use_size_factor_key", False))
+
+    def _state(self, key: str) -> Any:
+        return self.model.adata_manager.get_state_registry(key)
+
+    def _registered(self, key: str, cells: np.ndarray) -> np.ndarray | None:
+        manager = self.model.adata_manager
+        if key not in manager.data_registry:
+            return None
+        return np.asarray(manager.get_from_registry(key))[cells]
+
+    def categories(self, key: str) -> np.ndarray:
+        """Names behind the codes of ``"batch"`` or ``"labels"``; labels without the unlabelled category."""
+        registry_key = REGISTRY_KEYS.BATCH_KEY if key == "batch" else REGISTRY_KEYS.LABELS_KEY
+        names = np.asarray(self._state(registry_key).categorical_mapping).astype(str)
+        if key == "labels" and "labelled_prior" in self.capabilities:
+            names = names[: self.module.n_labels]
+        return names
+
+    def training_cells(self) -> np.ndarray:
+        """Return the indices of the cells that the model was trained on.
+
+        Raises
+        ------
+        RuntimeError
+            If the model has no data attached.
+        """
+        if self.model.adata is None:
+            message = "The model has no cells attached. Load it with its data: Model.load(path, adata=adata)."
+            raise RuntimeError(message)
+        cells = self.model.train_indices_
+        return np.arange(self.model.adata.n_obs) if cells is None else np.sort(np.asarray(cells))
+
+    def context(self, cells: np.ndarray) -> CellContext:
+        """Return what the decoder reads beside the latent point, for cells of the model's data."""
+        manager = self.model.adata_manager
+        batch = self._registered(REGISTRY_KEYS.BATCH_KEY, cells)
+        labels = self._registered(REGISTRY_KEYS.LABELS_KEY, cells)
+        if self._uses_size_factor:
+            exposure = self._registered(REGISTRY_KEYS.SIZE_FACTOR_KEY, cells)
+        elif REGISTRY_KEYS.OBSERVED_LIB_SIZE in manager.data_registry:
+            exposure = self._registered(REGISTRY_KEYS.OBSERVED_LIB_SIZE, cells)
+        else:
+            exposure = row_sums(manager.get_from_registry(REGISTRY_KEYS.X_KEY)[cells])
+        n_cells = len(cells)
+        return CellContext(
+            batch=np.zeros(n_cells, dtype=int) if batch is None else batch.ravel().astype(int),
+            exposure=np.asarray(exposure, dtype=float).ravel(),
+            labels=np.zeros(n_cells, dtype=int) if labels is None else labels.ravel().astype(int),
+            cat_covs=self._registered(REGISTRY_KEYS.CAT_COVS_KEY, cells),
+            cont_covs=self._registered(REGISTRY_KEYS.CONT_COVS_KEY, cells),
+        )
+
+    def encode(self, cells: np.ndarray | None = None, adata: AnnData | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the approximate posterior, ``(n_cells, n_latent)`` each."""
+        data = None if adata is None else shell(adata)
+        return self.model.get_latent_representation(data, indices=cells, return_dist=True)
+
+    @torch.inference_mode()
+    def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the posterior of a latent log library size, ``(n_cells,)`` each."""
+        parts = []
+        for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
+            ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
+            parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())
+        mean, variance = np.concatenate(parts).T
+        return mean, variance
+
+    def library_prior(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the prior of the log library size of each cell, ``(n_cells,)`` each."""
+        means, variances = (
+            getattr(self.module, name).double().cpu().numpy().ravel()[batch]
+            for name in ("library_log_means", "library_log_vars")
+        )
+        return means, variances
+
+    @torch.inference_mode()
+    def prior(self, context: CellContext, rng: np.random.Generator) -> np.ndarray:
+        """Draw latent points from the prior, ``(n_cells, n_latent)``.
+
+        SCANVI has a prior for each label: its points come from the label of each cell.
+        """
+        z = rng.standard_normal((len(context.batch), self.module.n_latent))
+        if "labelled_prior" in self.capabilities:
+            pz1 = self.module.decoder_z1_z2(self._tensor(z), self._codes(context.labels))
+            mean, variance = (part.double().cpu().numpy() for part in pz1)
+            z = mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
+        return self.transform_latent(z)
+
+    def transform_latent(self, z: np.ndarray) -> np.ndarray:
+        """Bring draws from the posterior into the space that the decoder reads (softmax for a logistic normal)."""
+        if getattr(self.module, "latent_distribution", "normal") == "normal":
+            return z
+        return torch.softmax(torch.as_tensor(z), dim=-1).numpy()
+
+    def _tensor(self, values: np.ndarray | None) -> torch.Tensor | None:
+        return None if values is None else torch.as_tensor(values, dtype=torch.float32, device=self.module.device)
+
+    def _codes(self, codes: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(codes[:, None], dtype=torch.long, device=self.module.device)
+
+    @torch.inference_mode()
+    def decode(self, z: np.ndarray, context: CellContext) -> dict[str, np.ndarray]:
+        """Parameters of the likelihood, ``(n_cells, n_genes)`` each; decodes `CELLS_AT_ONCE` cells at a time."""
+        self.module.eval()
+        blocks: dict[str, list[np.ndarray]] = {}
+        for start in range(0, len(z), CELLS_AT_ONCE):
+            rows = slice(start, start + CELLS_AT_ONCE)
+            for name, value in likelihood_parameters(self._distribution(z[rows], context.take(rows))).items():
+                blocks.setdefault(name, []).append(value.double().cpu().numpy())
+        return {name: np.concatenate(parts) for name, parts in blocks.items()}
+
+    def _distribution(self, z: np.ndarray, context: CellContext) -> Any:
+        log_exposure = self._tensor(np.log(context.exposure[:, None])) if self._reads_exposure else None
+        arguments = {
+            "z": self._tensor(z),
+            "library": log_exposure,
+            "batch_index": self._codes(context.batch),
+            "cont_covs": self._tensor(context.cont_covs),
+            "cat_covs": self._tensor(context.cat_covs),
+            "size_factor": log_exposure if self._uses_size_factor else None,
+        }
+        if isinstance(self.module, scvi.module.VAE):
+            arguments["y"] = self._codes(context.labels)
+            if arguments["library"] is None:
+                arguments["library"] = torch.zeros((len(z), 1), device=self.module.device)
+        return self.module.generative(**arguments)[MODULE_KEYS.PX_KEY]
+
+    @property
+    def _reads_exposure(self) -> bool:
+        return self.likelihood not in {"normal", "bernoulli"}
+
+
+def likelihood_parameters(px: Any) -> dict[str, torch.Tensor]:
+    """Return mean, dispersion and zero inflation of a likelihood, each in the shape of its mean.
+
+    "dispersions" is the inverse dispersion of counts and the standard deviation of normal data; "dropout" is the
+    probability of a structural zero.
+    """
+    mean = px.get_normalized("mu")
+    parameters = {"mean": mean}
+    if isinstance(px, torch.distributions.Normal):
+        parameters["dispersions"] = px.scale.expand_as(mean)
+    elif hasattr(px, "theta"):
+        parameters["dispersions"] = px.theta.expand_as(mean)
+    if hasattr(px, "zi_probs"):
+        parameters["dropout"] = px.zi_probs
+    return parameters
+
+
+for _model_class in (scvi.model.SCVI, scvi.model.LinearSCVI, scvi.model.SCANVI):
+    register_adapter(_model_class, VAEAdapter)

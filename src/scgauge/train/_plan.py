@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from scvi import REGISTRY_KEYS
+from scvi.train import TrainingPlan
+
+if TYPE_CHECKING:
+    from scgauge.module import CountVAE
+
+#: Longest automatic warm-up of the KL weight, in epochs.
+LONGEST_WARMUP = 50
+
+
+def warmup_epochs(max_epochs: int) -> int:
+    """Epochs over which the KL weight grows from 0 to 1: a quarter of the run, at most `LONGEST_WARMUP`.
+
+    The weight is then 1 for at least three quarters of a full run, and for at least half of a run that stops early
+    (which may not happen before twice this number).
+
+    Parameters
+    ----------
+    max_epochs
+        Length of the run.
+    """
+    return min(LONGEST_WARMUP, max_epochs // 4)
+
+
+class CountTrainingPlan(TrainingPlan):
+    """Training plan of the count models: scvi-tools' plan with a KL warm-up that fits into every run.
+
+    scvi-tools warms up over 400 epochs, however short the run, so that large data are trained with a final weight far
+    below 1 and the prior then says little about the cells. Here the warm-up is tied to the run, the weight of every
+    epoch is in ``history["kl_weight"]``, early stopping waits until the weight has been 1 for as long as it grew, and
+    a model with frozen parameters (a query model) is trained without weight decay, which would move what is frozen.
+
+    Parameters
+    ----------
+    module
+        The module to train.
+    n_epochs_kl_warmup
+        Epochs of warm-up; ``"auto"`` takes `warmup_epochs` of the run, ``None`` none (or `n_steps_kl_warmup`).
+    weight_decay
+        Weight decay; ``None`` is 1e-6, or 0 for a model with frozen parameters.
+    **kwargs
+        Passed to :class:`scvi.train.TrainingPlan`.
+    """
+
+    def __init__(
+        self,
+        module: CountVAE,
+        *,
+        n_epochs_kl_warmup: int | Literal["auto"] | None = "auto",
+        weight_decay: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._warmup_is_tied = n_epochs_kl_warmup == "auto" and kwargs.get("n_steps_kl_warmup") is None
+        if weight_decay is None:
+            weight_decay = 1e-6 if all(parameter.requires_grad for parameter in module.parameters()) else 0.0
+        epochs = None if n_epochs_kl_warmup == "auto" else n_epochs_kl_warmup
+        super().__init__(module, n_epochs_kl_warmup=epochs, weight_decay=weight_decay, **kwargs)
+        # A module that was trained or loaded before is in evaluation mode, and Lightning leaves it there.
+        module.train()
+
+    def on_fit_start(self) -> None:
+        """Fit the warm-up to the length of the run and learn the library prior where it is unknown."""
+        super().on_fit_start()
+        if self.module.needs_library_prior:
+            self._learn_library_prior()
+        max_epochs = self.trainer.max_epochs
+        if self._warmup_is_tied and max_epochs is not None and max_epochs > 0:
+            self.n_epochs_kl_warmup = warmup_epochs(max_epochs)
+            loop = self.trainer.fit_loop
+            loop.min_epochs = max(loop.min_epochs or 0, min(2 * self.n_epochs_kl_warmup, max_epochs))
+        elif self.n_epochs_kl_warmup and max_epochs is not None and 2 * self.n_epochs_kl_warmup > max_epochs:
+            rank_zero_warn(
+                f"The KL weight grows over {self.n_epochs_kl_warmup} of {max_epochs} epochs, so that it is 1 for less "
+                "than half of the run; samples from the prior may not look like cells. "
+                "Leave n_epochs_kl_warmup at 'auto' or train longer.",
+                category=UserWarning,
+            )
+
+    def on_train_epoch_start(self) -> None:
+        """Keep frozen batch norm, which scvi-tools marks by zero momentum, on the statistics of the reference."""
+        super().on_train_epoch_start()
+        for layer in self.module.modules():
+            if isinstance(layer, torch.nn.BatchNorm1d) and layer.momentum == 0:
+                layer.eval()
+
+    def log(self, name: str, value: Any, **kwargs: Any) -> None:
+        """Log as Lightning does, but the KL weight once an epoch: its last row is then the weight of the last epoch."""
+        if name == "kl_weight":
+            kwargs |= {"on_step": False, "on_epoch": True}
+        super().log(name, value, **kwargs)
+
+    def _learn_library_prior(self) -> None:
+        """Set mean and variance of the log library size of each batch from the training cells."""
+        n_batch = self.module.n_batch
+        count, total, squares = torch.zeros(3, n_batch, dtype=torch.float64)
+        for tensors in self.trainer.datamodule.train_dataloader():
+            log_library = tensors[REGISTRY_KEYS.X_KEY].double().sum(1).log().cpu()
+            rows = tensors[REGISTRY_KEYS.BATCH_KEY].reshape(-1).long().cpu()
+            count.index_add_(0, rows, torch.ones_like(log_library))
+            total.index_add_(0, rows, log_library)
+            squares.index_add_(0, rows, log_library.square())
+        self.module.set_library_prior(*library_prior(count, total, squares))
+
+
+def library_prior(count: torch.Tensor, total: torch.Tensor, squares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of the log library size in each batch, from its number of cells, sum and sum of squares.
+
+    A batch of one cell has no variance of its own, and a batch without cells no mean: they take those of all cells.
+
+    Parameters
+    ----------
+    count, total, squares
+        For each batch the number of cells, the sum and the sum of squares of their log library sizes, ``(n_batch,)``.
+
+    Returns
+    -------
+    Means and variances, ``(1, n_batch)`` each.
+    """
+    mean_all = total.sum() / count.sum()
+    variance_all = squares.sum() / count.sum() - mean_all.square()
+    mean = torch.where(count > 0, total / count.clamp(min=1), mean_all)
+    variance = torch.where(count > 1, squares / count.clamp(min=1) - mean.square(), variance_all)
+    # Cells of one and the same size still need a proper Gaussian.
+    return mean.reshape(1, -1), variance.clamp(min=1e-4).reshape(1, -1)
