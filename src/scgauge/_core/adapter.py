@@ -268,7 +268,7 @@ class VAEAdapter:
         """
         z = rng.standard_normal((len(context.batch), self.module.n_latent))
         if "labelled_prior" in self.capabilities:
-            pz1 = self.module.decoder_z1_z2(self._tensor(z), self._codes(context.labels))
+            pz1 = self.module.decoder_z1_z2(self._tensor(z), self._codes(context.labels[:, None]))
             mean, variance = (part.double().cpu().numpy() for part in pz1)
             z = mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
         return self.transform_latent(z)
@@ -283,7 +283,7 @@ class VAEAdapter:
         return None if values is None else torch.as_tensor(values, dtype=torch.float32, device=self.module.device)
 
     def _codes(self, codes: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(codes[:, None], dtype=torch.long, device=self.module.device)
+        return torch.as_tensor(codes, dtype=torch.long, device=self.module.device)
 
     @torch.inference_mode()
     def decode(self, z: np.ndarray, context: CellContext) -> dict[str, np.ndarray]:
@@ -301,13 +301,13 @@ class VAEAdapter:
         arguments = {
             "z": self._tensor(z),
             "library": log_exposure,
-            "batch_index": self._codes(context.batch),
+            "batch_index": self._codes(context.batch[:, None]),
             "cont_covs": self._tensor(context.cont_covs),
-            "cat_covs": self._tensor(context.cat_covs),
+            "cat_covs": None if context.cat_covs is None else self._codes(context.cat_covs),
             "size_factor": log_exposure if self._uses_size_factor else None,
         }
         if isinstance(self.module, scvi.module.VAE):
-            arguments["y"] = self._codes(context.labels)
+            arguments["y"] = self._codes(context.labels[:, None])
             if arguments["library"] is None:
                 arguments["library"] = torch.zeros((len(z), 1), device=self.module.device)
         return self.module.generative(**arguments)[MODULE_KEYS.PX_KEY]

@@ -1,3 +1,5 @@
 """Checks and explanations on AnnData and trained models."""
 
-__all__: list[str] = []
+from ._sample import sample
+
+__all__ = ["sample"]
