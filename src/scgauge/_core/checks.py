@@ -170,3 +170,16 @@ def check_binary(adata: AnnData, layer: str | None = None) -> None:
 def check_finite(adata: AnnData, layer: str | None = None) -> None:
     """Raise ValueError unless every entry is finite."""
     _check_values(adata, layer, binary=False)
+
+
+def check_nonnegative(adata: AnnData, layer: str | None = None) -> None:
+    """Raise ValueError unless every entry is finite and at least 0."""
+    for rows, block in iter_rows(get_matrix(adata, layer)):
+        values = stored_values(block)
+        bad = ~(np.isfinite(values) & (values >= 0))
+        if bad.any():
+            example = _describe_entry(adata, rows, block, bad)
+            message = (
+                f"{_where(layer)} must hold finite values from 0 upward; found {example}. Pass counts with `layer=`."
+            )
+            raise ValueError(message)

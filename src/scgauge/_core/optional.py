@@ -1,4 +1,4 @@
-"""Packages that only some functions need: imported where they are used, never before."""
+"""Packages that only some functions need, or that load slowly: imported where they are used, never before."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def need(module: str, *, extra: str, purpose: str) -> ModuleType:
         package = module.partition(".")[0]
         message = f"{package!r} is not installed, and is needed for {purpose}. Run: pip install 'scgauge[{extra}]'"
         raise ImportError(message) from error
+
+
+def later(module: str) -> ModuleType:
+    """Import a required package at its first use, to keep it out of ``import scgauge``.
+
+    Parameters
+    ----------
+    module
+        Name to import, for example ``"scanpy"``.
+    """
+    return importlib.import_module(module)

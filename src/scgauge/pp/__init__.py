@@ -1,3 +1,7 @@
 """Preparation of counts."""
 
-__all__: list[str] = []
+from ._binarize import binarize
+from ._hvg_counts import hvg_counts
+from ._split import split
+
+__all__ = ["binarize", "hvg_counts", "split"]
