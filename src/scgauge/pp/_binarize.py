@@ -139,8 +139,8 @@ def binarize(
         ``train.var["binary_threshold"]``, from which the genes of ``adata`` are taken; or ``"quantile"`` to learn one
         for each gene.
     quantile
-        Which quantile is learnt, in ``[0, 1)``. Where it is 0, as in genes with fewer than ``1 - quantile`` non-zero
-        cells, the gene is 1 wherever it is detected.
+        Which quantile is learnt, in ``[0, 1)``. A gene whose quantile is 0, because fewer than ``1 - quantile`` of its
+        values are not 0, becomes 1 wherever it is detected.
     train_cells
         Boolean mask ``(n_obs,)`` of the cells from which quantiles are learnt, all if ``None``.
     key_added
