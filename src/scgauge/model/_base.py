@@ -241,7 +241,7 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
             code = pd.Index(categories.astype(str)).get_indexer(wanted)
             if (code < 0).any():
                 found = wanted[code < 0][0]
-                message = f"{found!r} is not a category of {key!r}; choose from {categories.astype(str).tolist()}."
+                message = f"{str(found)!r} is not a category of {key!r}; choose from {categories.astype(str).tolist()}."
                 raise ValueError(message)
             codes.append(code)
         result = {"batch": codes[0]}

@@ -222,7 +222,7 @@ class CountVI(CountModel):
         KeyError
             If the layer or a column does not exist.
         ValueError
-            If a column has missing values, size factors are not positive, or gene names repeat.
+            If `adata` is a view, a column has missing values, size factors are not positive, or gene names repeat.
         """
         cls._check_setup(
             adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
@@ -267,6 +267,11 @@ class CountVI(CountModel):
     ) -> None:
         """Raise an error, before anything is written, if a matrix or column that was named cannot be used."""
         check_adata(adata)
+        if adata.is_view:
+            message = (
+                "`adata` is a view of another AnnData, in which nothing can be registered. Run: adata = adata.copy()"
+            )
+            raise ValueError(message)
         check_unique_names(adata)
         get_matrix(adata, layer)
         named = [("batch_key", batch_key), ("labels_key", labels_key)]
@@ -278,9 +283,8 @@ class CountVI(CountModel):
         if size_factor_key is not None:
             factors = check_obs_key(adata, size_factor_key, argument="size_factor_key")
             if not (factors > 0).all():
-                message = (
-                    f"adata.obs[{size_factor_key!r}] has {int((factors <= 0).sum())} values that are not positive."
-                )
+                n_bad = int((factors <= 0).sum())
+                message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
                 raise ValueError(message)
 
 

@@ -187,7 +187,7 @@ def _codes_of(names: str | ArrayLike, known: np.ndarray, n_obs: int, what: str) 
     codes = pd.Index(known).get_indexer(np.broadcast_to(wanted, n_obs))
     if (codes < 0).any():
         unknown = np.broadcast_to(wanted, n_obs)[codes < 0][0]
-        message = f"{unknown!r} is not a known {what}; choose from {known.tolist()}."
+        message = f"{str(unknown)!r} is not a known {what}; choose from {known.tolist()}."
         raise ValueError(message)
     return codes
 
