@@ -18,7 +18,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-data", action="store_true", help="fail, instead of skip, where public data are missing")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        public_data = "data_dir" in getattr(item, "fixturenames", ())
+        if not (public_data or {"slow", "gpu"} & set(item.keywords)):
+            item.add_marker("quick")
     for mark in ("slow", "gpu"):
         if not config.getoption(f"--{mark}"):
             skip = pytest.mark.skip(reason=f"needs --{mark}")
