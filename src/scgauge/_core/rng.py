@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 #: What `rng` parameters accept.
 RNG = int | np.random.Generator | None
 
-_SEED_VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
-
 
 def generator(rng: RNG) -> np.random.Generator:
     """Turn an `rng` argument into a numpy Generator."""
@@ -32,9 +30,9 @@ def seeded(seed: int) -> Iterator[None]:
     """Run a block under ``scvi.settings.seed = seed`` and put all global state back afterwards.
 
     Restored, also after an exception: the states of `random`, numpy and torch (every device), the seed that scvi
-    remembers and the environment variables that Lightning sets.
+    remembers and the environment variables that Lightning and scvi-tools set.
     """
-    variables = {name: os.environ.get(name) for name in _SEED_VARIABLES}
+    environment = dict(os.environ)
     state = random.getstate(), np.random.get_state()  # noqa: NPY002 - reading the legacy state in order to restore it
     scvi_seed = remembered_seed()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
@@ -46,8 +44,6 @@ def seeded(seed: int) -> Iterator[None]:
             random.setstate(state[0])
             np.random.set_state(state[1])  # noqa: NPY002
             set_remembered_seed(scvi_seed)
-            for name, value in variables.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+            for name in set(os.environ) - set(environment):
+                del os.environ[name]
+            os.environ.update(environment)
