@@ -1,3 +1,8 @@
 """Figures of what `tl` wrote."""
 
-__all__: list[str] = []
+from ._embedding_overlay import embedding_overlay
+from ._history import history
+from ._latent_distances import latent_distances
+from ._marginals import marginals
+
+__all__ = ["embedding_overlay", "history", "latent_distances", "marginals"]
