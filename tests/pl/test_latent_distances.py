@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import scgauge
+from scgauge.pl._figure import group_colors
 
 pytestmark = pytest.mark.quick
 
@@ -15,7 +16,7 @@ def measured(n_groups=3, n=90):
     rng = np.random.default_rng(0)
     codes = np.sort(rng.integers(0, n_groups, n))
     adata = ad.AnnData(np.ones((n, 1), dtype="f4"))
-    adata.obs["type"] = pd.Categorical.from_codes(codes, [f"type {code}" for code in range(n_groups)])
+    adata.obs["type"] = pd.Categorical.from_codes(codes, [f"type {n_groups - code}" for code in range(n_groups)])
     adata.obsm["X_latent"] = rng.normal(size=(n, 3)) + codes[:, None]
     scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="type")
     return adata
@@ -38,15 +39,18 @@ def test_strips_names_and_legend_follow_the_labels():
     assert strip.shape == (90, 1, 3)
     assert np.array_equal(below.images[0].get_array()[0], strip[:, 0])
     cells = adata.uns["latent_distances"]["cells"]["group"].to_numpy()
-    counts = pd.Series(cells).value_counts(sort=False)
+    counts = pd.Series(cells).value_counts(sort=False)  # in the order of the categories, not of the alphabet
     assert [len(np.unique(strip[cells == group, 0], axis=0)) for group in counts.index] == [1, 1, 1]
     assert len(np.unique(strip[:, 0], axis=0)) == 3
-    assert [tick.get_text() for tick in left.get_yticklabels()] == ["type 0", "type 1", "type 2"]
+    assert [tick.get_text() for tick in left.get_yticklabels()] == ["type 3", "type 2", "type 1"]
     # A name stands at the middle of its cells.
     middles = [np.flatnonzero(cells == group).mean() for group in counts.index]
     np.testing.assert_allclose(left.get_yticks(), middles)
     texts = [text.get_text() for text in panel.get_legend().get_texts()]
     assert texts == [f"{group} ({count})" for group, count in counts.items()]
+    assert [handle.get_facecolor()[:3] for handle in panel.get_legend().legend_handles] == list(
+        group_colors(counts.index).values()
+    )
     assert scale.get_title(loc="left") == "Euclidean distance"
 
 

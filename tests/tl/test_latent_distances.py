@@ -66,6 +66,15 @@ def test_cells_are_sorted_by_category_and_distances_belong_to_them():
     assert result["distances"].dtype == np.float32
 
 
+def test_a_matrix_of_several_blocks(monkeypatch):
+    adata = embedded()
+    scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="type")
+    monkeypatch.setattr("scgauge.metrics._distances.rows_per_block", lambda n_columns: 17)
+    scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="type", key_added="blocks")
+    # The same float32 numbers up to the last digit.
+    np.testing.assert_allclose(adata.uns["blocks"]["distances"], adata.uns["latent_distances"]["distances"], rtol=1e-6)
+
+
 def test_the_picture_is_a_stratified_sample_and_the_scores_are_not():
     adata = embedded(400)
     scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="type", n_max=50, rng=0)

@@ -102,8 +102,9 @@ def _above(block: Matrix, thresholds: np.ndarray) -> Matrix:
     """1 where an entry exceeds the threshold of its column, as float32; a sparse block stays sparse."""
     if not sparse.issparse(block):
         return (block > thresholds).astype(np.float32)
-    block = block.copy()  # a block of rows may share its data with the matrix
-    block.sum_duplicates()
+    if not block.has_canonical_format:
+        block = block.copy()  # a block of rows may share its data with the matrix
+        block.sum_duplicates()
     keep = block.data > thresholds[block.indices]
     kept_before = np.concatenate([[0], np.cumsum(keep)])
     ones = np.ones(kept_before[-1], dtype=np.float32)
