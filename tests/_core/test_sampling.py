@@ -5,8 +5,6 @@ from hypothesis import strategies as st
 
 from scgauge._core.sampling import apportion, stratified_rows
 
-pytestmark = pytest.mark.quick
-
 sizes = st.lists(st.integers(1, 200), min_size=1, max_size=12).map(np.array)
 
 

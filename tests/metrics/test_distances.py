@@ -7,8 +7,6 @@ from scipy.spatial.distance import cdist
 
 from scgauge.metrics._distances import BLOCK_ROWS, distance_sum, euclidean, iter_distances, rows_per_block
 
-pytestmark = pytest.mark.quick
-
 
 @pytest.mark.parametrize("offset", [0.0, 1e6], ids=["centred", "far-from-origin"])
 @pytest.mark.parametrize("spread", [1.0, 1e-6], ids=["one-cloud", "two-tight-clouds"])

@@ -10,8 +10,6 @@ from scipy import sparse
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 energy_distance = scgauge.metrics.energy_distance
 
 

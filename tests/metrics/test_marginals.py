@@ -9,8 +9,6 @@ from scipy import sparse, stats
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 gene_marginals, cell_marginals = scgauge.metrics.gene_marginals, scgauge.metrics.cell_marginals
 
 KINDS = [

@@ -10,8 +10,6 @@ from sklearn.metrics import silhouette_samples, silhouette_score
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 distance_ratio, silhouette = scgauge.metrics.distance_ratio, scgauge.metrics.silhouette
 
 

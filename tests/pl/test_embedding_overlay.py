@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 import scgauge
 from scgauge.pl._figure import BACKGROUND, REAL, SYNTHETIC
 
-pytestmark = pytest.mark.quick
-
 
 def embedded(n=40, seed=0, n_types=3):
     rng = np.random.default_rng(seed)

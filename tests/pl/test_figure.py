@@ -6,8 +6,6 @@ from matplotlib.figure import Figure
 
 from scgauge.pl._figure import BACKGROUND, close_axes, group_colors, open_axes
 
-pytestmark = pytest.mark.quick
-
 
 def test_a_new_figure_has_the_panels():
     axes = open_axes(3, None, panel_size=(2.0, 1.5))

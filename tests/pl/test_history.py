@@ -30,7 +30,6 @@ FULL = {
 }
 
 
-@pytest.mark.quick
 def test_one_panel_for_each_kind_of_curve():
     axes = scgauge.pl.history(fake(**FULL), show=False)
     labels = [panel.get_ylabel().split("\n")[0] for panel in axes]
@@ -45,20 +44,17 @@ def test_one_panel_for_each_kind_of_curve():
     assert {panel.get_xlabel() for panel in axes} == {"Epoch"}
 
 
-@pytest.mark.quick
 def test_missing_epochs_are_left_out():
     panel = scgauge.pl.history(fake(elbo_validation=[3.0, np.nan, 2.0]), show=False)
     assert panel.lines[0].get_xdata().tolist() == [0, 2]
 
 
-@pytest.mark.quick
 def test_one_epoch_is_a_dot():
     panel = scgauge.pl.history(fake(elbo_train=[3.0]), show=False)
     assert panel.lines[0].get_marker() == "o"
     assert panel.get_xticks().tolist() == [0]
 
 
-@pytest.mark.quick
 def test_figure_and_given_axes():
     assert isinstance(scgauge.pl.history(fake(**FULL), return_fig=True), Figure)
     panel = scgauge.pl.history(fake(elbo_train=[3.0, 2.0]), show=False)
@@ -88,7 +84,6 @@ def test_models_of_scvi_tools_and_ours(model_class):
     )
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("model", "error", "match"),
     [

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 import scgauge
 from scgauge.pl._figure import group_colors
 
-pytestmark = pytest.mark.quick
-
 
 def measured(n_groups=3, n=90):
     rng = np.random.default_rng(0)

@@ -7,8 +7,6 @@ from scipy import sparse
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 
 def draw_cells(seed, n=120, p=80, inverse_dispersion=1.0):
     rates = np.random.default_rng(9).gamma(0.5, 3.0, p)

@@ -8,8 +8,6 @@ from scipy import sparse
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 KINDS = [
     pytest.param(np.asarray, id="dense"),
     pytest.param(sparse.csr_matrix, id="csr_matrix"),

@@ -8,7 +8,6 @@ from scipy import sparse
 import scgauge
 
 pytestmark = [
-    pytest.mark.quick,
     # pandas 3.1 on scanpy 1.12, where the tests call scanpy themselves
     pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:Warning:scanpy"),
 ]

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 
 def cells(n, **obs):
     adata = ad.AnnData(np.ones((n, 2), dtype="f4"))

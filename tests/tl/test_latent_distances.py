@@ -7,8 +7,6 @@ from sklearn.metrics import silhouette_samples
 
 import scgauge
 
-pytestmark = pytest.mark.quick
-
 
 def embedded(n=90, seed=0):
     rng = np.random.default_rng(seed)

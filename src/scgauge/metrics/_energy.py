@@ -18,7 +18,7 @@ def energy_distance(x: Points, y: Points, *, estimator: Estimator = "u") -> floa
         \mathcal{E} = 2\,\mathrm{E}|X-Y| - \mathrm{E}|X-X'| - \mathrm{E}|Y-Y'| .
 
     It is 0 in expectation exactly if both samples have the same distribution, and it sees differences in location,
-    spread and dependence alike (Székely and Rizzo, 2013). Distances are computed in float64 in blocks; time grows with
+    spread and dependence alike :cite:p:`Szekely13`. Distances are computed in float64 in blocks; time grows with
     :math:`(n+m)^2 p`, memory does not.
 
     Parameters
@@ -43,11 +43,6 @@ def energy_distance(x: Points, y: Points, *, estimator: Estimator = "u") -> floa
     ValueError
         If a sample is not 2-D, is empty or has values that are not finite; if the numbers of columns differ; if
         ``estimator`` is unknown, or is ``"u"`` with a single point in a sample.
-
-    References
-    ----------
-    G. J. Székely and M. L. Rizzo (2013), Energy statistics: a class of statistics based on distances,
-    Journal of Statistical Planning and Inference 143, 1249-1272.
 
     Examples
     --------

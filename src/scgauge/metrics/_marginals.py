@@ -142,7 +142,7 @@ def gene_marginals(x: Any, *, block_size: int | None = None) -> GeneMarginals:
     r"""Mean, variance, zero fraction and dispersion of every gene.
 
     One pass over blocks of rows in float64. The sums of squared deviations :math:`M` of two blocks with :math:`n_a` and
-    :math:`n_b` rows are merged by (Chan, Golub and LeVeque, 1983)
+    :math:`n_b` rows are merged by :cite:p:`Chan83`
 
     .. math::
 
@@ -169,11 +169,6 @@ def gene_marginals(x: Any, *, block_size: int | None = None) -> GeneMarginals:
         If `x` is an AnnData, a sparse tensor or not numeric.
     ValueError
         If the matrix is not 2-D, is empty, or has values that are NaN or infinite.
-
-    References
-    ----------
-    T. F. Chan, G. H. Golub and R. J. LeVeque (1983), Algorithms for computing the sample variance,
-    The American Statistician 37, 242-247.
 
     Examples
     --------

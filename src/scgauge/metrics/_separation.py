@@ -162,10 +162,10 @@ def silhouette(x: Points, labels: Any, *, n_max: int = 20_000, rng: RNG = None) 
     r"""Mean silhouette width with the Euclidean distance, overall and for each group.
 
     The width of a point is :math:`(b - a) / \max(a, b)` with :math:`a` its mean distance to the rest of its own group
-    and :math:`b` the smallest of its mean distances to other groups (Rousseeuw, 1987); a point alone in its group has
-    0. This is :func:`sklearn.metrics.silhouette_samples`, which passes over the distances in blocks. Its time grows
-    with the square of the number of points, so that more than ``n_max`` points are replaced by a sample in which every
-    group keeps its share.
+    and :math:`b` the smallest of its mean distances to other groups :cite:p:`Rousseeuw87`; a point alone in its group
+    has 0. This is :func:`sklearn.metrics.silhouette_samples`, which passes over the distances in blocks. Its time
+    grows with the square of the number of points, so that more than ``n_max`` points are replaced by a sample in
+    which every group keeps its share.
 
     Parameters
     ----------
@@ -189,11 +189,6 @@ def silhouette(x: Points, labels: Any, *, n_max: int = 20_000, rng: RNG = None) 
     ValueError
         If `x` is not 2-D, is empty or not finite; if labels are missing or their number is wrong; if there is one group
         only, or no group with two points; if ``n_max`` is not larger than the number of groups.
-
-    References
-    ----------
-    P. J. Rousseeuw (1987), Silhouettes: a graphical aid to the interpretation and validation of cluster analysis,
-    Journal of Computational and Applied Mathematics 20, 53-65.
 
     Examples
     --------

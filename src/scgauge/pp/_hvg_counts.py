@@ -67,7 +67,7 @@ def hvg_counts(
 ) -> AnnData | None:
     r"""Mark the genes whose counts vary most, through scanpy.
 
-    ``"pearson_residuals"`` ranks genes by the variance of their analytic Pearson residuals (Lause et al., 2021),
+    ``"pearson_residuals"`` ranks genes by the variance of their analytic Pearson residuals :cite:p:`Lause21`,
 
     .. math::
 
@@ -123,11 +123,6 @@ def hvg_counts(
         If the matrix does not hold counts, a cell is empty, gene names repeat, the flavor is unknown, ``theta`` is not
         positive, ``n_top_genes`` is not between 1 and the number of genes with a count, or the batch column has missing
         values.
-
-    References
-    ----------
-    J. Lause, P. Berens and D. Kobak (2021), Analytic Pearson residuals for normalization of single-cell RNA-seq UMI
-    data, Genome Biology 22, 258.
 
     Examples
     --------

@@ -59,7 +59,7 @@ def latent_distances(
 ) -> AnnData | None:
     r"""Measure how well labels separate in a latent space, and keep the distances between cells for a picture.
 
-    Two numbers say what the picture of the sorted distance matrix shows (Lopez et al., 2018, drew it for scVI): the
+    Two numbers say what the picture of the sorted distance matrix shows (drawn for scVI by :cite:t:`Lopez18`): the
     mean Euclidean distance of two cells of the same label divided by that of two cells of different labels (0: each
     label is a point, 1: labels mean nothing; :func:`scgauge.metrics.distance_ratio`), and the mean silhouette width
     (:func:`scgauge.metrics.silhouette`). Draw the picture with :func:`scgauge.pl.latent_distances`.
@@ -108,11 +108,6 @@ def latent_distances(
     ValueError
         If the representation is not finite; if labels are missing, there is one only, or none with two cells; if all
         cells are at the same place; if a sample is too small to hold every label.
-
-    References
-    ----------
-    R. Lopez, J. Regier, M. B. Cole, M. I. Jordan and N. Yosef (2018), Deep generative modeling for single-cell
-    transcriptomics, Nature Methods 15, 1053-1058.
 
     Examples
     --------
