@@ -75,13 +75,15 @@ def _key(expression: str, key_added: str | None) -> str:
 _ENTRY = re.compile(r"^``(?P<root>\w+)\.(?P<slot>obs|var|obsm|varm|obsp|varp|layers|uns)\[(?P<key>.+?)\]``")
 
 
-def written_keys(function: Callable, root: str, key_added: str | None) -> set[tuple[str, str]]:
-    """Slots and keys that the Returns section names, for example ``("obs", "split")``."""
+def written_keys(function: Callable, root: str | None, key_added: str | None) -> set[tuple[str, str]]:
+    """Slots and keys of `root` (any if None) that the Returns section names, for example ``("obs", "split")``."""
     return set(_written(function, root, key_added))
 
 
-def _written(function: Callable, root: str, key_added: str | None) -> Iterator[tuple[str, str]]:
-    for line in inspect.getdoc(function).split("Returns\n-------\n")[1].split("\n\nRaises\n------\n")[0].splitlines():
+def _written(function: Callable, root: str | None, key_added: str | None) -> Iterator[tuple[str, str]]:
+    returns = inspect.getdoc(function).split("\nReturns\n-------\n")[1]
+    section = re.split(r"\n\n\w+\n-{4,}\n", returns)[0]
+    for line in section.splitlines():
         entry = _ENTRY.match(line)
-        if entry and entry["root"] == root:
+        if entry and root in {entry["root"], None}:
             yield entry["slot"], _key(entry["key"], key_added)

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 
 import pytest
+from contract.calls import LOADERS
 from contract.public import FLOORS, documentation, documented, each, get, names, parameters
 
 
@@ -22,7 +23,10 @@ def test_sections(name):
     found = documentation(get(name))
     assert len(found["Summary"]) == 1
     assert found["Summary"][0].endswith((".", ":"))
-    assert [section for section in ("Returns", "Raises", "Examples") if not found[section]] == []
+    # Nothing can be wrong with a call that has no arguments and reads no file.
+    can_fail = parameters(get(name)) or name in LOADERS
+    needed = ("Returns", "Raises", "Examples") if can_fail else ("Returns", "Examples")
+    assert [section for section in needed if not found[section]] == []
 
 
 @each(*FLOORS)
