@@ -2,6 +2,7 @@
 
 from ._binarize import binarize
 from ._hvg_counts import hvg_counts
+from ._recover_counts import recover_counts
 from ._split import split
 
-__all__ = ["binarize", "hvg_counts", "split"]
+__all__ = ["binarize", "hvg_counts", "recover_counts", "split"]
