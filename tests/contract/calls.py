@@ -40,6 +40,13 @@ def cells(seed: int = 0) -> AnnData:
     return AnnData(sparse.csr_matrix(counts), obs=obs, var=var, obsm={"X_latent": latent})
 
 
+def normalised() -> AnnData:
+    adata = cells()
+    counts = adata.X.toarray()
+    adata.X = sparse.csr_matrix(np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True)))
+    return adata
+
+
 @cache
 def model() -> scgauge.model.CountVI:
     """Trained just enough to be asked."""
@@ -90,6 +97,13 @@ class Call:
 
 
 CALLS: dict[str, Call] = {
+    "datasets.pbmc68k_counts": Call(data=tuple, bad={"layer": "counts"}, error=TypeError, match="layer"),
+    "datasets.simulate_binary_blocks": Call(
+        data=lambda: (20, 12), kwargs={"rng": 0}, bad={"block_size": 7}, match="n_vars=12"
+    ),
+    "datasets.simulate_counts": Call(
+        data=lambda: (30, 20), kwargs={"n_batches": 2, "rng": 0}, bad={"n_latent": 0}, match="n_latent=0"
+    ),
     "metrics.cell_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
     "metrics.distance_ratio": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"] * N_CELLS), match="one group"
@@ -116,6 +130,7 @@ CALLS: dict[str, Call] = {
     "pp.hvg_counts": Call(
         data=lambda: (cells(),), kwargs={"n_top_genes": 3}, bad={"flavor": "cell_ranger"}, match="flavor='cell_ranger'"
     ),
+    "pp.recover_counts": Call(data=lambda: (normalised(),), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pp.split": Call(
         data=lambda: (cells(),),
         kwargs={"rng": 0},

@@ -12,7 +12,7 @@ import pytest
 from numpydoc.docscrape import ClassDoc, FunctionDoc, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 #: Floors whose functions the user calls.
 FLOORS = ("datasets", "metrics", "pl", "pp", "tl")
@@ -72,18 +72,15 @@ def _key(expression: str, key_added: str | None) -> str:
     return text
 
 
-_ENTRY = re.compile(r"^``(?P<root>\w+)\.(?P<slot>obs|var|obsm|varm|obsp|varp|layers|uns)\[(?P<key>.+?)\]``")
+_ENTRY = re.compile(r"``(?P<root>\w+)\.(?P<slot>obs|var|obsm|varm|obsp|varp|layers|uns)\[(?P<key>.+?)\]``")
+#: A line that names what is written: code without indentation, followed by nothing or by a type.
+_ENTRIES = re.compile(r"^``[^`]+``(, ``[^`]+``)*(?= : |$)")
 
 
 def written_keys(function: Callable, root: str | None, key_added: str | None) -> set[tuple[str, str]]:
     """Slots and keys of `root` (any if None) that the Returns section names, for example ``("obs", "split")``."""
-    return set(_written(function, root, key_added))
-
-
-def _written(function: Callable, root: str | None, key_added: str | None) -> Iterator[tuple[str, str]]:
     returns = inspect.getdoc(function).split("\nReturns\n-------\n")[1]
     section = re.split(r"\n\n\w+\n-{4,}\n", returns)[0]
-    for line in section.splitlines():
-        entry = _ENTRY.match(line)
-        if entry and root in {entry["root"], None}:
-            yield entry["slot"], _key(entry["key"], key_added)
+    lines = filter(None, map(_ENTRIES.match, section.splitlines()))
+    entries = [entry for line in lines for entry in _ENTRY.finditer(line.group())]
+    return {(entry["slot"], _key(entry["key"], key_added)) for entry in entries if root in {entry["root"], None}}

@@ -63,7 +63,6 @@ def process_state() -> dict[str, Any]:
         "random": random.getstate(),
         "numpy": (*numpy_state[:1], numpy_state[1].tolist(), *numpy_state[2:]),
         "torch": torch.get_rng_state().tolist(),
-        "torch threads": torch.get_num_threads(),
         "torch dtype": torch.get_default_dtype(),
         "scvi seed": scvi.settings.seed,
         "warning filters": list(warnings.filters),

@@ -26,8 +26,9 @@ def example(adata, *, key_added="mine", copy=False):
         A number.
     ``adata.uns[key_added]`` : :class:`dict`
         ``adata.uns["not_an_entry"]`` is not written.
-    ``adata.obsm['X_fixed']`` : :class:`numpy.ndarray`
-        An array.
+    ``adata.obsm['X_fixed']``, ``adata.varm['both']`` : :class:`numpy.ndarray`
+        Two arrays.
+    ``adata.obs["sentence"]`` is not an entry.
     ``synthetic.X`` : :class:`numpy.ndarray`
         Of another object.
 
@@ -39,7 +40,7 @@ def example(adata, *, key_added="mine", copy=False):
 
 
 def test_written_keys_are_read_from_the_entries():
-    expected = {("obs", "mine_score"), ("uns", "mine"), ("obsm", "X_fixed")}
+    expected = {("obs", "mine_score"), ("uns", "mine"), ("obsm", "X_fixed"), ("varm", "both")}
     assert written_keys(example, "adata", "mine") == expected
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pandas as pd
-import scanpy as sc
 from anndata import AnnData
 
 from scgauge._core import keys
 from scgauge._core.counts import recover_counts
+from scgauge._core.optional import later
 
 
 def pbmc68k_counts() -> AnnData:
@@ -36,7 +36,7 @@ def pbmc68k_counts() -> AnnData:
     >>> adata.shape, float(adata.X[0].sum())
     ((700, 765), 628.0)
     """
-    packed = sc.datasets.pbmc68k_reduced()
+    packed = later("scanpy").datasets.pbmc68k_reduced()
     recovered = recover_counts(packed.raw.X, logged=True)
     obs = pd.DataFrame(
         {
