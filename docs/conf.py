@@ -4,6 +4,7 @@ import importlib
 import inspect
 import logging
 import os
+import re
 import warnings
 from importlib.metadata import metadata
 
@@ -101,6 +102,12 @@ def defined_here(app, what, name, obj, skip, options):
     return True if what == "class" and inspect.isfunction(function) and not where.startswith("scgauge") else None
 
 
+def unbold_code(app, what, name, obj, options, lines):
+    """Show the written keys of a Returns section as code: napoleon sets whatever stands before a type in bold."""
+    for number, line in enumerate(lines):
+        lines[number] = re.sub(r"\*\*(``[^`]+``(?:, ``[^`]+``)*)\*\*", r"\1", line)
+
+
 def check_api(app, error):
     """Fail unless the API pages list exactly the public names."""
     if error is not None or app.builder.format != "html":
@@ -119,4 +126,5 @@ def check_api(app, error):
 
 def setup(app):
     app.connect("autodoc-skip-member", defined_here)
+    app.connect("autodoc-process-docstring", unbold_code, priority=900)  # after napoleon
     app.connect("build-finished", check_api)
