@@ -1,7 +1,30 @@
 """Public single-cell data sets and simulators with known truth."""
 
+from ._blood import covid_balf_liao2020, pbmc_facs, pbmc_scvijl, scgen_kang
+from ._knowledge import clinical_dummy_smartcare, dorothea, gene_sets
 from ._pbmc68k_counts import pbmc68k_counts
 from ._simulate_binary_blocks import simulate_binary_blocks
 from ._simulate_counts import simulate_counts
+from ._time_series import klein2015_subset, schiebinger_moscot1000, worm_embryo
+from ._tissue import baron_cider, hemato_tusi2018, sc_mixology, tasic2016, zeisel2015_descend
 
-__all__ = ["pbmc68k_counts", "simulate_binary_blocks", "simulate_counts"]
+__all__ = [
+    "baron_cider",
+    "clinical_dummy_smartcare",
+    "covid_balf_liao2020",
+    "dorothea",
+    "gene_sets",
+    "hemato_tusi2018",
+    "klein2015_subset",
+    "pbmc68k_counts",
+    "pbmc_facs",
+    "pbmc_scvijl",
+    "sc_mixology",
+    "scgen_kang",
+    "schiebinger_moscot1000",
+    "simulate_binary_blocks",
+    "simulate_counts",
+    "tasic2016",
+    "worm_embryo",
+    "zeisel2015_descend",
+]

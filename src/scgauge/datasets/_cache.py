@@ -1,0 +1,51 @@
+"""Cleaned data that take long to read from their source, kept as files beside the downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from scgauge.datasets._registry import cache_dir, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: Raise when a loader changes what it returns, so that older files are read no more.
+LOADER_VERSION = 1
+
+
+def cached(
+    dataset: str, name: str, build: Callable[[], Any], write: Callable[[Any, Path], Any], read: Callable[[Path], Any]
+) -> Any:
+    """Return what `build` makes, from a file where an earlier call has left it.
+
+    Parameters
+    ----------
+    dataset
+        Name of the data set, whose published hashes are part of the key.
+    name
+        Name of the file, with the suffix that `write` and `read` expect.
+    build
+        Makes the object from the published files.
+    write, read
+        Write the object to a path and read it again.
+    """
+    hashes = "".join(entry.sha256 for (owner, _), entry in registry().items() if owner == dataset)
+    key = hashlib.sha256(f"{LOADER_VERSION}{hashes}".encode()).hexdigest()[:16]
+    path = cache_dir() / dataset / f"{key}-{name}"
+    if path.exists():
+        return read(path)
+    result = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = f"{folder}/{name}"
+            write(result, type(path)(part))
+            os.replace(part, path)  # noqa: PTH105 - complete or not at all, also where the file is there already
+    except OSError:
+        # A full or read-only disk costs time at the next call, no more.
+        return result
+    return result
