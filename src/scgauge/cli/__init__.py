@@ -1,5 +1,5 @@
 """Command line of scgauge."""
 
-import typer
+from ._app import app
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+__all__ = ["app"]

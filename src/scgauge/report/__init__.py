@@ -1,3 +1,6 @@
 """Pages that show a model to its user."""
 
-__all__: list[str] = []
+from ._cells import Cells, open_cells
+from ._demo import run_demo, write_demo
+
+__all__ = ["Cells", "open_cells", "run_demo", "write_demo"]

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+
+# Figures of our own, and not pyplot's: no window opens, and none stays open.
+from matplotlib.figure import Figure
+
+from scgauge._core.optional import later
+from scgauge.pl import embedding_overlay, history, marginals
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from scgauge.report._cells import Cells
+
+DPI = 200
+#: Labels in one column of the legend of `embedding_overlay`, and the width of a column in inches.
+_LABELS_PER_COLUMN, _COLUMN_WIDTH = 14, 1.7
+
+
+def joint_umap(real: np.ndarray, synthetic: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fit one UMAP to the latent points of real and synthetic cells, so that both are treated alike.
+
+    Parameters
+    ----------
+    real, synthetic
+        Latent points, ``(n_real, n_latent)`` and ``(n_synthetic, n_latent)``.
+    seed
+        Seed of the neighbours and of the layout.
+
+    Returns
+    -------
+    Coordinates of both, two columns each.
+    """
+    scanpy = later("scanpy")
+    both = AnnData(X=np.concatenate([real, synthetic]))
+    n_neighbors = min(15, both.n_obs - 1)
+    scanpy.pp.neighbors(both, use_rep="X", n_neighbors=n_neighbors, random_state=seed)
+    scanpy.tl.umap(both, random_state=seed)
+    points = both.obsm["X_umap"]
+    return points[: len(real)], points[len(real) :]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.1)
+
+
+def save_training(model: Any, path: Path) -> None:
+    """Save the four training curves."""
+    figure = Figure(figsize=(7.6, 5.4), layout="constrained")
+    history(model, ax=list(figure.subplots(2, 2).flat))
+    _save(figure, path)
+
+
+def save_umap(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None, path: Path) -> None:
+    """Save the UMAP of real and synthetic cells, with a second panel if there are labels.
+
+    Parameters
+    ----------
+    real, synthetic
+        Coordinates, two columns each.
+    labels
+        Labels of the real cells, named by their column.
+    path
+        Where to save.
+    """
+    shown, drawn = (
+        AnnData(X=np.ones((len(points), 1), dtype=np.float32), obsm={"X_umap": points}) for points in (real, synthetic)
+    )
+    if labels is None:
+        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+        embedding_overlay(shown, drawn, ax=figure.subplots())
+    else:
+        shown.obs[labels.name] = labels.to_numpy()
+        # One panel above the other: side by side, the legends would leave the cells no room on a page.
+        legend_width = _COLUMN_WIDTH * -(-(labels.nunique() + 1) // _LABELS_PER_COLUMN)
+        figure = Figure(figsize=(4.4 + legend_width, 7.6), layout="constrained")
+        embedding_overlay(shown, drawn, groupby=labels.name, ax=list(figure.subplots(2, 1)))
+    _save(figure, path)
+
+
+def save_marginals(cells: Cells, synthetic: AnnData, path: Path) -> None:
+    """Save mean and variance, and zero fractions, of the genes of real and synthetic cells."""
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    marginals(cells.adata, synthetic, layer=cells.layer, ax=list(figure.subplots(1, 3)))
+    _save(figure, path)
