@@ -154,4 +154,22 @@ CALLS: dict[str, Call] = {
 }
 
 #: Functions that read public data from disk or the network; their own tests call them.
-LOADERS: frozenset[str] = frozenset()
+LOADERS = frozenset(
+    {
+        "datasets.baron_cider",
+        "datasets.clinical_dummy_smartcare",
+        "datasets.covid_balf_liao2020",
+        "datasets.dorothea",
+        "datasets.gene_sets",
+        "datasets.hemato_tusi2018",
+        "datasets.klein2015_subset",
+        "datasets.pbmc_facs",
+        "datasets.pbmc_scvijl",
+        "datasets.sc_mixology",
+        "datasets.scgen_kang",
+        "datasets.schiebinger_moscot1000",
+        "datasets.tasic2016",
+        "datasets.worm_embryo",
+        "datasets.zeisel2015_descend",
+    }
+)
