@@ -38,7 +38,7 @@ def read_old_h5ad(dataset: str, file: str) -> AnnData:
     """Read a published h5ad file that an old anndata has written."""
     path = fetch(dataset, file)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*was written without encoding metadata")
+        warnings.filterwarnings("ignore", message=".*was written (without encoding metadata|with a very old version)")
         warnings.filterwarnings("ignore", message=".*names are not unique", category=UserWarning)
         warnings.filterwarnings("ignore", message="Moving element from", category=FutureWarning)
         warnings.filterwarnings("ignore", message="The 'future.infer_string' option is deprecated")

@@ -57,8 +57,8 @@ class DataFile:
 @cache
 def registry() -> dict[tuple[str, str], DataFile]:
     """Return the table of files by data set and file."""
-    with (package_files("scgauge.datasets") / "files.csv").open(encoding="utf-8", newline="") as lines:
-        entries = [DataFile(**row) for row in csv.DictReader(lines)]
+    text = (package_files("scgauge.datasets") / "files.csv").read_text(encoding="utf-8")
+    entries = [DataFile(**row) for row in csv.DictReader(text.splitlines())]
     return {(entry.dataset, entry.file): entry for entry in entries}
 
 
