@@ -61,11 +61,11 @@ def recover_counts(
     Examples
     --------
     >>> import anndata as ad, numpy as np, scgauge
-    >>> counts = np.array([[1.0, 3.0], [2.0, 5.0]])
+    >>> counts = np.array([[1.0, 3.0, 7.0], [2.0, 5.0, 1.0]])
     >>> adata = ad.AnnData(np.log1p(counts / counts.sum(1, keepdims=True) * 1e4))
     >>> scgauge.pp.recover_counts(adata)
     >>> adata.layers["counts"].toarray().tolist()
-    [[1.0, 3.0], [2.0, 5.0]]
+    [[1.0, 3.0, 7.0], [2.0, 5.0, 1.0]]
     """
     check_adata(adata)
     recovered = counts.recover_counts(get_matrix(adata, layer), logged=logged)
