@@ -6,6 +6,7 @@ import pytest
 import scvi
 import torch
 from cells import LIKELIHOODS, NETWORK, SETUP, fit, make_cells, train_quietly
+from oracles.scvi_weights import copy_weights
 
 from scgauge.model import CountVI
 
@@ -268,3 +269,31 @@ def test_deferred_model_trains_from_a_data_module_as_from_the_cells():
     train_quietly(model, datamodule=splitter)
     assert model.history["kl_weight"].iloc[-1].item() == 1.0
     assert model.get_latent_representation(adata).shape == (120, 3)
+
+
+@pytest.mark.parametrize("gene_likelihood", COUNTS, indirect=True)
+def test_trains_as_scvi_tools_does_from_the_same_weights(gene_likelihood):
+    losses, bounds = [], []
+    split = [np.arange(100), np.arange(100, 120), np.array([], dtype=int)]
+    scvi.settings.seed = 0
+    models = []
+    for model_class in (scvi.model.SCVI, CountVI):
+        adata = make_cells()
+        model_class.setup_anndata(adata, **SETUP)
+        models.append(model_class(adata, gene_likelihood=gene_likelihood, **NETWORK))
+    copy_weights(models[0].module, models[1].module)
+    for model in models:
+        scvi.settings.seed = 1
+        train_quietly(
+            model,
+            max_epochs=10,
+            batch_size=32,
+            datasplitter_kwargs={"external_indexing": split},
+            plan_kwargs={"n_epochs_kl_warmup": 4},
+        )
+        losses.append(model.history["train_loss"]["train_loss"].to_numpy(dtype=float))
+        torch.random.default_generator.manual_seed(0)
+        bounds.append(float(model.get_elbo(indices=split[1])))
+    # Covariates are added in another order, and 40 steps carry the rounding on.
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    assert bounds[1] == pytest.approx(bounds[0], rel=1e-4)
