@@ -14,6 +14,7 @@ import torch
 from cells import make_cells
 
 from scgauge.report import _demo, _figures, open_cells, run_demo, write_demo
+from scgauge.report._figures import joint_umap
 
 FILES = ["adata.h5ad", "index.html", "marginals.png", "synthetic.h5ad", "training.png", "umap.png"]
 QUICK = {"max_epochs": 3, "n_latent": 3, "progress": False}
@@ -175,10 +176,10 @@ def test_the_notes_say_how_it_was_made(made):
 
 
 def test_the_code_on_the_page_gives_the_same_numbers(made, monkeypatch):
-    """The code is run as it stands, up to the figures."""
+    """The code is run as it stands, but for the figures."""
     page, adata, _ = made
     code = Page(page).text.partition("The same in Python")[2].partition("Files")[0]
-    code = code.partition("scgauge.pl")[0]
+    code = "\n".join(line for line in code.splitlines() if not line.startswith(("scgauge.pl", "scanpy.pl")))
     assert "setup_anndata(adata, batch_key='batch')" in code
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     names = {"adata": adata.copy()}
@@ -193,6 +194,8 @@ def test_the_code_on_the_page_gives_the_same_numbers(made, monkeypatch):
     for name in ("adata", "synthetic"):
         written = ad.read_h5ad(page.parent / f"{name}.h5ad")
         np.testing.assert_array_equal(written.obsm["X_scgauge"], names[name].obsm["X_scgauge"])
+        embedded = names["both"][names["both"].obs["source"] == name.replace("adata", "real")]
+        np.testing.assert_array_equal(written.obsm["X_scgauge_umap"], embedded.obsm["X_umap"])
     np.testing.assert_array_equal(written.X.toarray(), names["synthetic"].X.toarray())
 
 
@@ -225,6 +228,20 @@ def test_many_cells_are_thinned_out(tmp_path, monkeypatch):
         assert np.isnan(points).all(axis=1).sum() == 70
     text = " ".join(Page(page).text.split())
     assert "50 real cells, drawn so that every label keeps its share, and 50 synthetic cells are shown." in text
+
+
+def test_neighbours_are_found_among_many_cells(monkeypatch):
+    """From 8,192 cells on scanpy finds neighbours in another way, which fails with some versions of scipy."""
+    import scanpy
+
+    def place(adata, **_):
+        adata.obsm["X_umap"] = adata.X[:, :2]
+
+    monkeypatch.setattr(scanpy.tl, "umap", place)
+    points = np.random.default_rng(0).normal(size=(8400, 3)).astype(np.float32)
+    real, synthetic = joint_umap(points[:4200], points[4200:], 0)
+    np.testing.assert_array_equal(real, points[:4200, :2])
+    np.testing.assert_array_equal(synthetic, points[4200:, :2])
 
 
 @pytest.mark.usefixtures("coarse")

@@ -23,6 +23,7 @@ CHATTER = [
     ("lightning.pytorch.utilities._pytree", "`isinstance(treespec, LeafSpec)` is deprecated, use", FutureWarning),
     ("lightning.pytorch.trainer", "The 'train_dataloader' does not have many workers", UserWarning),
     ("importlib._bootstrap", "builtin type SwigPyPacked has no __module__ attribute", DeprecationWarning),
+    ("anndata._core.anndata", "Moving element from .uns['neighbors']['distances'] to .obsp", FutureWarning),
     ("umap.umap_", "n_jobs value 1 overridden to 1 by setting random_state", UserWarning),
 ]
 

@@ -26,7 +26,7 @@ def _one_line(*errors: type[Exception]) -> Iterator[None]:
     """End the command with one line, and not with a traceback, on one of these errors; warnings get a line too."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        typer.echo(f"Warning: {message}", err=True)
+        typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
 from scgauge._core.adapter import adapt
@@ -77,13 +79,15 @@ def train_and_draw(cells: Cells, settings: Settings, say: Callable[[str], None],
         f"Training CountVI on {adata.n_obs:,} cells and {adata.n_vars:,} genes for at most {settings.max_epochs} epochs"
     )
     started = time.perf_counter()
-    model.train(
-        max_epochs=settings.max_epochs,
-        early_stopping=True,
-        check_val_every_n_epoch=1,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
+    # scvi-tools prints why it stopped, whether there is a bar or not.
+    with nullcontext() if progress else redirect_stdout(StringIO()):
+        model.train(
+            max_epochs=settings.max_epochs,
+            early_stopping=True,
+            check_val_every_n_epoch=1,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+        )
     seconds = time.perf_counter() - started
     n_epochs = len(model.history["elbo_train"])
     held_out = model.validation_indices

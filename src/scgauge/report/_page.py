@@ -50,7 +50,7 @@ def code(cells: Cells, settings: Settings, *, has_empty: bool) -> str:
         "scgauge.pl.history(model)",
         "scgauge.pl.marginals(adata, synthetic)",
         "both = anndata.concat({'real': adata, 'synthetic': synthetic}, label='source')",
-        f"scanpy.pp.neighbors(both, use_rep='X_scgauge', random_state={settings.seed})",
+        "scanpy.pp.neighbors(both, use_rep='X_scgauge', transformer='sklearn')",
         f"scanpy.tl.umap(both, random_state={settings.seed})",
         "scanpy.pl.umap(both, color='source')",
     ]

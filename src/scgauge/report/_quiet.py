@@ -24,6 +24,8 @@ _CHATTER: tuple[tuple[str, type[Warning], str], ...] = (
     (r"n_jobs value .* overridden to 1", UserWarning, r"umap\."),
     # Too few cells for the starting positions it prefers; it takes random ones.
     (r"(k >= N for N \* N square matrix|Spectral initialisation failed)", Warning, r""),
+    # Files of old versions of anndata, which reads them well.
+    (r"Moving element from \.uns", FutureWarning, r"anndata"),
     # anndata names cells that share a name; nothing here looks a cell up by name.
     (r"Observation names are not unique", UserWarning, r""),
     # anndata 0.13 asks pandas 3 for an option that pandas has deprecated.
