@@ -52,7 +52,7 @@ def test_normalized_expression(model, gene_likelihood):
     assert isinstance(expression, pd.DataFrame)
     assert list(expression.columns) == list(model.adata.var_names)
     if gene_likelihood in COUNTS:
-        np.testing.assert_allclose(expression.sum(1), 1, rtol=1e-5)
+        np.testing.assert_allclose(expression.to_numpy().sum(1), 1, rtol=1e-5)
     elif gene_likelihood == "bernoulli":
         assert expression.to_numpy().min() >= 0
         assert expression.to_numpy().max() <= 1
