@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # No test may need a screen; chosen here, since the package itself never chooses a backend.
 mpl.use("Agg")
@@ -33,11 +37,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def data_dir(pytestconfig: pytest.Config) -> Path:
-    """Folder of the public data sets, one folder each; tests that take it skip without it."""
+def data_dir(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of the public data sets, one folder each; tests that take it skip without it.
+
+    What loaders keep for later goes to a folder of this run, on every system.
+    """
     value = os.environ.get("SCGAUGE_DATA_DIR")
     if value and Path(value).is_dir():
-        return Path(value)
+        cache = tmp_path_factory.mktemp("cache")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pooch.os_cache", cache.joinpath)
+            yield Path(value)
+        return
     message = f"SCGAUGE_DATA_DIR is {value!r}; set it to the folder with the public data sets."
     if pytestconfig.getoption("--require-data"):
         pytest.fail(message)
