@@ -46,6 +46,42 @@ def test_values_rounded_to_three_decimals_are_accepted_and_the_residual_is_told(
     assert 1e-4 < recovered.residual < 0.2
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_blocks_do_not_change_the_counts(kind, monkeypatch):
+    counts = _counts()
+    counts[8:16] = 0  # a block without values
+    with np.errstate(invalid="ignore"):
+        values = np.nan_to_num(_normalised(counts, logged=True))
+    expected = recover_counts(kind(values))
+    monkeypatch.setattr("scgauge._core.matrix.BLOCK_BYTES", 8 * 8 * 40)  # eight cells
+    monkeypatch.setattr("scgauge._core.counts._CELLS_THAT_DECIDE", 13)
+    found = recover_counts(kind(values))
+    np.testing.assert_array_equal(found.counts.toarray(), counts)
+    assert found.logged
+    assert found.residual == pytest.approx(expected.residual)
+    values[[21, 50], 1:] = np.random.default_rng(0).normal(5, 1, (2, 39))
+    with pytest.raises(ValueError, match=r"2 of 52 cells .* row (21|50) is off"):
+        recover_counts(kind(values))
+
+
+def test_cells_of_ones_do_not_decide_whether_values_are_logged():
+    # Most cells have one value only and are integers under both readings; few genes seen make large scales.
+    counts = np.ones((50, 6))
+    counts[:3] = np.arange(1, 7)
+    recovered = recover_counts(np.log1p(counts * 1000))
+    assert recovered.logged
+    np.testing.assert_array_equal(recovered.counts.toarray(), counts)
+    recovered = recover_counts(counts * 4.0)
+    assert not recovered.logged
+    np.testing.assert_array_equal(recovered.counts.toarray(), counts)
+
+
+def test_values_too_large_for_logarithms():
+    with pytest.raises(ValueError, match="Found the value 1000, too large for log1p"):
+        recover_counts(np.array([[1000.0, 1.0]]), logged=True)
+    assert not recover_counts(np.array([[1000.0, 1.0]])).logged
+
+
 def test_cell_whose_smallest_count_is_not_one():
     counts = np.array([[2.0, 3, 7, 0], [3.0, 4, 5, 11], [1.0, 2, 3, 4]])
     np.testing.assert_array_equal(recover_counts(counts * 0.37, logged=False).counts.toarray(), counts)

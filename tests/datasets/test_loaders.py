@@ -8,6 +8,8 @@ from scipy import sparse
 
 from scgauge import datasets
 
+pytestmark = pytest.mark.usefixtures("data_dir")
+
 #: Loader, arguments, cells, genes.
 SETS = {
     "worm_embryo": (datasets.worm_embryo, {}, 1805, 10000),
@@ -27,13 +29,6 @@ SETS = {
     "sc_mixology RNAmix_celseq2": (datasets.sc_mixology, {"kind": "RNAmix_celseq2"}, 340, 14804),
     "sc_mixology RNAmix_sortseq": (datasets.sc_mixology, {"kind": "RNAmix_sortseq"}, 296, 15571),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(data_dir, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +81,8 @@ def test_time_series(load):
     assert worm.obs["time_bin"].nunique() == 8
     assert worm.obs["batch"].nunique() == 7
     assert worm.obs["cell_type"].nunique() == 9
+    assert worm.obs.isna().sum().to_dict() == {key: 106 * (key == "lineage") for key in worm.obs}
+    assert list(klein.var_names[:3]) == ["Rn28s1", "Rn45s", "Actg1"]
 
 
 def test_blood(load):
@@ -99,6 +96,7 @@ def test_blood(load):
     assert _counts(load("covid_balf_liao2020"), "patient") == {"C146": 4111, "C144": 3716}
     severe = load("covid_balf_liao2020").obs.query("patient == 'C146'")["severity"]
     assert set(severe) == {"severe"}
+    assert load("covid_balf_liao2020").var.loc["CD8A", "gene_id"] == "ENSG00000153563"
 
 
 def test_tissue(load):
@@ -107,13 +105,15 @@ def test_tissue(load):
     assert _counts(zeisel, "cell_type") == expected
     assert zeisel.obsm["spike_ins"].shape == (1464, 57)
     assert len(zeisel.uns["scgauge_dataset"]["spike_in_molecules"]) == 57
+    # Cells of the annotation are those of the counts, in order: a part of the genes cannot have more than all.
+    assert (np.asarray(zeisel.X.sum(1)).ravel() <= zeisel.obs["library_size"]).all()
     baron = load("baron_cider")
     assert set(_counts(baron, "cell_type").values()) == {70}
     assert baron.obs["species"].nunique() == 2
     assert baron.obs["sample"].nunique() == 6
     assert set(_counts(load("sc_mixology sc_dropseq"), "cell_line")) == {"H1975", "H2228", "HCC827"}
     shares = load("sc_mixology RNAmix_celseq2").obs[["H2228_prop", "H1975_prop", "HCC827_prop"]]
-    np.testing.assert_allclose(shares.sum(1), 1, atol=0.011)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.011)
 
 
 def test_kept_progenitors_have_the_published_numbers_of_counts(load, data_dir):
@@ -131,6 +131,8 @@ def test_second_call_reads_the_cache_and_returns_the_same(load, monkeypatch):
     monkeypatch.setattr("scgauge.datasets._tissue._all_barcodes", lambda: pytest.fail("read from the source again"))
     again = datasets.hemato_tusi2018(filtered=False)
     assert (again.X != expected.X).nnz == 0
+    pd.testing.assert_frame_equal(again.obs, expected.obs)
+    pd.testing.assert_frame_equal(again.var, expected.var)
 
 
 def test_tasic_equals_the_assembled_file(data_dir):
@@ -154,6 +156,8 @@ def test_clinical_visits():
     assert taken.any(1).sum() == 3018
     same = visits.obsm["baseline"].groupby(visits.obs["subject"].astype(str).to_numpy()).nunique()
     assert same.to_numpy().max() == 1
+    assert visits.obs["subject"].nunique() == 499
+    assert (visits.obs["time"].min(), visits.obs["time"].max()) == (0, 10)
 
 
 @pytest.mark.parametrize(("name", "n_sets"), [("hallmark", 50), ("kegg", 186), ("reactome", 1615), ("panglaodb", 178)])

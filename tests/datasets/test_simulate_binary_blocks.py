@@ -37,6 +37,23 @@ def test_shares_of_ones():
     assert list(adata.var["block"][:11]) == ["block_0"] * 5 + ["block_1"] * 5 + ["noise"]
 
 
+def test_same_seed_same_cells_in_any_blocks_and_no_global_state(monkeypatch):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, other = simulate_binary_blocks(100, rng=3), simulate_binary_blocks(100, rng=4)
+    monkeypatch.setattr("scgauge.datasets._simulate_binary_blocks._CELLS_AT_ONCE", 7)
+    two = simulate_binary_blocks(100, rng=3)
+    assert (one.X != two.X).nnz == 0
+    assert (one.X != other.X).nnz > 0
+    np.testing.assert_array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_names_keep_the_order_of_their_numbers():
+    adata = simulate_binary_blocks(24, 13, n_blocks=12, block_size=1, rng=0)
+    numbers = [str(index) for index in range(12)]
+    assert list(adata.obs["group"].cat.categories) == [f"group_{number}" for number in numbers]
+    assert list(adata.var["block"]) == [*(f"block_{number}" for number in numbers), "noise"]
+
+
 def test_one_block_has_no_second():
     pairs = simulate_binary_blocks(10, n_blocks=1, rng=0).uns["scgauge_truth"]["odds_ratios"]["pair"]
     assert list(pairs) == ["same block", "other"]

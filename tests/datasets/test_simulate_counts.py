@@ -75,12 +75,29 @@ def test_truth_is_complete():
     assert adata.uns["scgauge_truth"]["params"]["batch_effect"] == 0.7
 
 
+def test_each_group_and_batch_has_a_cell_and_the_order_of_its_number():
+    for seed in range(20):
+        adata = simulate_counts(12, 6, n_groups=11, n_batches=12, rng=seed)
+        assert adata.obs["group"].nunique() == 11
+        assert list(adata.obs["batch"].cat.categories) == [f"batch_{index}" for index in range(12)]
+        assert adata.obs["batch"].value_counts().tolist() == [1] * 12
+        assert np.isfinite(adata.uns["scgauge_truth"]["centres"].iloc[:, 1:].to_numpy(dtype=float)).all()
+
+
+def test_shares_of_groups_fall_and_those_of_batches_are_equal():
+    obs = simulate_counts(20000, 6, n_groups=2, n_batches=2, rng=0).obs
+    # The standard error of a share of 20,000 cells is 0.0035.
+    assert (obs["group"] == "group_0").mean() == pytest.approx(0.5858, abs=0.018)
+    assert (obs["batch"] == "batch_0").mean() == pytest.approx(0.5, abs=0.018)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"n_obs": 0}, "n_obs=0 was given"),
         ({"n_vars": 4}, "n_vars=4 was given; 5 factors need at least 6"),
         ({"n_obs": 3, "n_latent": 1}, "n_obs=3 was given for 4 groups"),
+        ({"n_obs": 8, "n_batches": 9}, "n_obs=8 was given for 9 batches"),
         ({"loadings": "dense"}, "loadings='dense' was given"),
         ({"library_size": 0}, "library_size=0 was given"),
         ({"dispersion": -1}, "dispersion=-1 was given"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from scgauge._core.matrix import as_rows
+from scgauge._core.matrix import iter_rows, stored_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Largest distance from an integer, in counts, that is taken for rounding of the stored values.
 LARGEST_RESIDUAL = 0.2
@@ -15,6 +18,8 @@ LARGEST_RESIDUAL = 0.2
 _LARGEST_MINIMUM = 4
 #: Values above this are not logarithms of expression: their exponential would exceed any count.
 _LARGEST_LOG = 30.0
+#: Cells that decide whether values are logged.
+_CELLS_THAT_DECIDE = 1000
 
 
 class Recovered(NamedTuple):
@@ -35,26 +40,21 @@ class Recovered(NamedTuple):
     logged: bool
 
 
-def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    total = np.concatenate(([0.0], np.cumsum(values)))
-    return total[indptr[1:]] - total[indptr[:-1]]
-
-
-def _row_extreme(values: np.ndarray, indptr: np.ndarray, extreme: np.ufunc) -> np.ndarray:
-    """Return the smallest or largest value of each row; the rows must not be empty."""
-    return extreme.reduceat(values, indptr[:-1])
+def _by_row(values: np.ndarray, indptr: np.ndarray, reduce: np.ufunc) -> np.ndarray:
+    """Return the sum, smallest or largest value of each row; the rows must not be empty."""
+    return reduce.reduceat(values, indptr[:-1])
 
 
 def _rescale(values: np.ndarray, indptr: np.ndarray, minimum: int) -> tuple[np.ndarray, np.ndarray]:
     """Return counts and largest residual of each row if its smallest count is `minimum`."""
     lengths = np.diff(indptr)
-    scale = _row_extreme(values, indptr, np.minimum) / minimum
+    scale = _by_row(values, indptr, np.minimum) / minimum
     counts = np.rint(values / np.repeat(scale, lengths))
     for _ in range(2):  # counts that a better scale rounds elsewhere improve the scale once more
-        scale = _row_sums(values * counts, indptr) / _row_sums(counts * counts, indptr)
+        scale = _by_row(values * counts, indptr, np.add) / _by_row(counts * counts, indptr, np.add)
         counts = np.rint(values / np.repeat(scale, lengths))
     residual = np.abs(values / np.repeat(scale, lengths) - counts)
-    return counts, _row_extreme(residual, indptr, np.maximum)
+    return counts, _by_row(residual, indptr, np.maximum)
 
 
 def _recover_rows(values: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +76,46 @@ def _recover_rows(values: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, n
     return counts, residual
 
 
+def _filled_rows(matrix: Any) -> Iterator[tuple[int, sparse.csr_matrix, np.ndarray]]:
+    """Pass over the matrix in blocks: first row, non-zero values, rows of the block that have any."""
+    for rows, block in iter_rows(matrix):
+        values = sparse.csr_matrix(block, dtype=np.float64, copy=True)
+        values.eliminate_zeros()
+        yield rows.start, values, np.flatnonzero(np.diff(values.indptr))
+
+
+def _check_values(matrix: Any) -> float:
+    """Return the largest value of a matrix whose values are finite and not negative."""
+    n_bad, largest = 0, 0.0
+    for _, block in iter_rows(matrix):
+        values = stored_values(block)
+        good = np.isfinite(values) & (values >= 0)
+        n_bad += int((~good).sum())
+        largest = max(largest, float(values[good].max(initial=0)))
+    if n_bad:
+        message = f"Normalised counts are finite and not negative; found {n_bad} other entries (scaled data?)."
+        raise ValueError(message)
+    return largest
+
+
+def _is_logged(matrix: Any) -> bool:
+    """Return whether the first cells are nearer to integers as log1p values than as they are."""
+    n_cells, error = 0, np.zeros(2)
+    for _, values, filled in _filled_rows(matrix):
+        filled = filled[: _CELLS_THAT_DECIDE - n_cells]
+        if len(filled):
+            indptr = np.append(values.indptr[filled], values.indptr[filled[-1] + 1])
+            data = values.data[: indptr[-1]]
+            # The mean, not the median: a cell that has only ones says nothing, and most may be such.
+            error += [_recover_rows(option, indptr)[1].sum() for option in (data, np.expm1(data))]
+            n_cells += len(filled)
+        if n_cells == _CELLS_THAT_DECIDE:
+            break
+    return bool(error[1] < error[0])
+
+
 def recover_counts(matrix: Any, *, logged: bool | None = None) -> Recovered:
-    r"""Recover the integer counts behind normalised expression.
+    r"""Recover the integer counts behind normalised expression, block by block.
 
     Normalising divides each cell by a number of its own, so that the expression of a cell is its counts times an
     unknown scale. The scale that makes the smallest value one count is refined by least squares,
@@ -89,7 +127,8 @@ def recover_counts(matrix: Any, *, logged: bool | None = None) -> Recovered:
     matrix
         Normalised expression, ``(n_obs, n_vars)``, not negative; every kind of matrix is taken.
     logged
-        Whether the values are log1p of the expression. If ``None``, what leaves the smaller residual.
+        Whether the values are log1p of the expression. If ``None``, what leaves the smaller residuals in the first
+        1000 cells that are not empty; values above 30 are never logarithms.
 
     Returns
     -------
@@ -98,31 +137,31 @@ def recover_counts(matrix: Any, *, logged: bool | None = None) -> Recovered:
     Raises
     ------
     ValueError
-        If a value is negative or not finite, or some cell's values are no multiples of one number.
+        If a value is negative, not finite or too large for a logarithm, or some cell's values are no multiples of one
+        number.
     """
-    rows = sparse.csr_matrix(as_rows(matrix), dtype=np.float64, copy=True)
-    rows.eliminate_zeros()
-    if not (np.isfinite(rows.data) & (rows.data > 0)).all():
-        n_bad = int((~(np.isfinite(rows.data) & (rows.data > 0))).sum())
-        message = f"Normalised counts are finite and not negative; found {n_bad} other entries (scaled data?)."
+    largest = _check_values(matrix)
+    if logged and largest > _LARGEST_LOG:
+        message = f"Found the value {largest:g}, too large for log1p of expression. Pass `logged=False`."
         raise ValueError(message)
-    filled = np.flatnonzero(np.diff(rows.indptr))
-    if len(filled) == 0:
-        return Recovered(rows.astype(np.float32), 0.0, bool(logged))
-    indptr = np.append(rows.indptr[filled], rows.nnz)
-    options = [False, True] if logged is None else [logged]
-    if rows.data.max() > _LARGEST_LOG and logged is None:
-        options = [False]
-    attempts = [(option, *_recover_rows(np.expm1(rows.data) if option else rows.data, indptr)) for option in options]
-    is_logged, counts, residual = min(attempts, key=lambda attempt: np.median(attempt[2]))
-    worst = int(np.argmax(residual))
-    if residual[worst] >= LARGEST_RESIDUAL:
-        n_bad = int((residual >= LARGEST_RESIDUAL).sum())
+    if logged is None:
+        logged = largest <= _LARGEST_LOG and _is_logged(matrix)
+    blocks, n_bad, n_filled, worst = [], 0, 0, (0.0, 0)
+    for start, values, filled in _filled_rows(matrix):
+        if len(filled):
+            indptr = np.append(values.indptr[filled], values.nnz)
+            values.data, residual = _recover_rows(np.expm1(values.data) if logged else values.data, indptr)
+            n_bad += int((residual >= LARGEST_RESIDUAL).sum())
+            n_filled += len(filled)
+            row = int(np.argmax(residual))
+            worst = max(worst, (float(residual[row]), -(start + int(filled[row]))))  # the first of equal ones
+        blocks.append(values.astype(np.float32))
+    if n_bad:
         message = (
-            f"{n_bad} of {len(filled)} cells are no multiples of integer counts: row {filled[worst]} is off by "
-            f"{residual[worst]:.2f} counts, at most {LARGEST_RESIDUAL} is taken for rounding. The matrix may have been "
+            f"{n_bad} of {n_filled} cells are no multiples of integer counts: row {-worst[1]} is off by "
+            f"{worst[0]:.2f} counts, at most {LARGEST_RESIDUAL} is taken for rounding. The matrix may have been "
             "scaled, imputed or batch-corrected; go back to the raw counts."
         )
         raise ValueError(message)
-    rows.data = counts
-    return Recovered(rows.astype(np.float32), float(residual[worst]), is_logged)
+    counts = sparse.vstack(blocks, format="csr") if len(blocks) > 1 else sparse.csr_matrix(*blocks or [matrix.shape])
+    return Recovered(counts, worst[0], bool(logged))

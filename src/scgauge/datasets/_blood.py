@@ -31,9 +31,9 @@ def pbmc_scvijl() -> AnnData:
     Cells with
 
     ``adata.X`` : :class:`scipy.sparse.csr_matrix` (dtype ``float32``)
-        Counts, ``(7480, 200)``. Some cells have none among these genes.
+        Counts, ``(7480, 200)``.
     ``adata.obs['cell_type']``
-        Seven types; missing where the source says "NA".
+        Seven types; missing for the 32 cells of which the source says "NA".
     ``adata.uns['scgauge_dataset']`` : :class:`dict`
         Name, citation, licence and source.
 
@@ -171,7 +171,7 @@ def covid_balf_liao2020() -> AnnData:
     ``adata.X`` : :class:`scipy.sparse.csr_matrix` (dtype ``float32``)
         Counts, ``(7827, 33539)``.
     ``adata.obs``
-        ``"patient"``, C144 or C146; ``"severity"``, moderate or severe.
+        ``"patient"``, C144 or C146; ``"severity"``, moderate (C144) or severe (C146).
     ``adata.var['gene_id']``
         Ensembl identifier.
     ``adata.uns['scgauge_dataset']`` : :class:`dict`

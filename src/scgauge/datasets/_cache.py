@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from scgauge.datasets._registry import cache_dir, registry
@@ -37,7 +38,8 @@ def cached(
     key = hashlib.sha256(f"{LOADER_VERSION}{hashes}".encode()).hexdigest()[:16]
     path = cache_dir() / dataset / f"{key}-{name}"
     if path.exists():
-        return read(path)
+        with suppress(Exception):  # whatever is wrong with the file, it can be made again
+            return read(path)
     result = build()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

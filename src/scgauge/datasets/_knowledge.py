@@ -101,7 +101,7 @@ def _edges(name: str) -> pd.DataFrame:
 
 
 def clinical_dummy_smartcare() -> AnnData:
-    """Visits of 500 simulated patients with two motor tests, like a registry of spinal muscular atrophy.
+    """Visits of 499 simulated patients with two motor tests, like a registry of spinal muscular atrophy.
 
     3782 visits x 70 items of two measuring instruments. The numbers are artificial; their structure, with irregular
     visits, two instruments of which a visit may have either, and 40 baseline variables, is that of a registry.
@@ -113,7 +113,7 @@ def clinical_dummy_smartcare() -> AnnData:
     ``adata.X`` : :class:`numpy.ndarray` (dtype ``float32``)
         Item scores, ``(3782, 70)``; NaN where an instrument was not taken.
     ``adata.obs``
-        ``"subject"`` and ``"time"`` since the first visit, in the unit of the source.
+        ``"subject"`` and ``"time"``, from 0 to 10 in the unit of the source; not every subject starts at 0.
     ``adata.var['instrument']``
         ``"test1"`` (40 items) or ``"test2"`` (30 items).
     ``adata.obsm['baseline']`` : :class:`pandas.DataFrame`

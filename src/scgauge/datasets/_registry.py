@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from scgauge._core.optional import later
 
@@ -103,6 +103,8 @@ def fetch(dataset: str, file: str) -> Path:
         try:
             _download(entry, target)
         except OSError as error:  # network, server and disk alike
+            if (response := getattr(error, "response", None)) is not None:
+                response.close()  # pooch leaves the connection of a refused request open
             message = f"Could not download {dataset}/{file} from {entry.source}: {error}. {_by_hand(entry)}"
             raise FileNotFoundError(message) from error
     return target
@@ -115,20 +117,25 @@ def _download(entry: DataFile, target: Path) -> None:
         fresh = Path(folder) / "download"
         later("pooch").HTTPDownloader(progressbar=True)(entry.url, str(fresh), None)
         _check(entry, fresh, entry.archive_sha256 or entry.sha256, f"the download from {entry.url}")
-        if entry.member:
-            fresh = _extract(entry, fresh, Path(folder) / "member")
-            _check(entry, fresh, entry.sha256, f"the member {entry.member}")
-        fresh.replace(target)
+        if not entry.member:
+            fresh.replace(target)
+            return
+        # One download serves all files of an archive.
+        same = [other for other in registry().values() if (other.dataset, other.url) == (entry.dataset, entry.url)]
+        for other in same:
+            member = _extract(other, fresh, Path(folder) / "member")
+            _check(other, member, other.sha256, f"the member {other.member}")
+            member.replace(target if other is entry else cache_dir() / other.dataset / other.file)
 
 
 def _extract(entry: DataFile, archive: Path, target: Path) -> Path:
-    with tarfile.open(archive) as opened:
-        stream = opened.extractfile(entry.member)
-        if stream is None:
-            message = f"{entry.member} is no file of the archive"
-            raise OSError(message)
-        with target.open("wb") as output:
-            shutil.copyfileobj(stream, output)
+    try:
+        with tarfile.open(archive) as opened, target.open("wb") as output:
+            # Only reading, so that nothing of the archive can land elsewhere on the disk.
+            shutil.copyfileobj(cast("IO[bytes]", opened.extractfile(entry.member)), output)
+    except (KeyError, AttributeError, tarfile.TarError) as error:  # no such member, a folder, no archive
+        message = f"the archive holds no file {entry.member}"
+        raise OSError(message) from error
     return target
 
 

@@ -8,6 +8,9 @@ from scipy import sparse
 from scgauge._core import keys
 from scgauge._core.rng import RNG, generator
 
+#: Cells drawn at once; background and signal have a stream each, so that the result does not depend on it.
+_CELLS_AT_ONCE = 4096
+
 
 def simulate_binary_blocks(
     n_obs: int = 5000,
@@ -72,20 +75,25 @@ def simulate_binary_blocks(
         "signal": signal,
     }  # fmt: skip
     _check(params)
-    own = generator(rng)
+    background_rng, signal_rng = generator(rng).spawn(2)
     group = np.arange(n_obs) * n_blocks // n_obs
     block = np.full(n_vars, -1)
     block[: n_blocks * block_size] = np.repeat(np.arange(n_blocks), block_size)
-    is_on = own.random((n_obs, n_vars)) < background
-    is_on |= (own.random((n_obs, n_vars)) < signal) & (group[:, None] == block)
+    drawn = []
+    for start in range(0, n_obs, _CELLS_AT_ONCE):
+        own_block = group[start : start + _CELLS_AT_ONCE, None] == block
+        is_on = background_rng.random(own_block.shape) < background
+        is_on |= (signal_rng.random(own_block.shape) < signal) & own_block
+        drawn.append(sparse.csr_matrix(is_on, dtype=np.float32))
     obs = pd.DataFrame(
-        {"group": pd.Categorical([f"group_{index}" for index in group])},
+        {"group": pd.Categorical.from_codes(group, [f"group_{index}" for index in range(n_blocks)])},
         index=[f"cell_{index}" for index in range(n_obs)],
     )
-    names = ["noise" if index < 0 else f"block_{index}" for index in block]
-    var = pd.DataFrame({"block": pd.Categorical(names)}, index=[f"gene_{index}" for index in range(n_vars)])
+    names = [*(f"block_{index}" for index in range(n_blocks)), "noise"]
+    kind = pd.Categorical.from_codes(np.where(block < 0, n_blocks, block), names)
+    var = pd.DataFrame({"block": kind}, index=[f"gene_{index}" for index in range(n_vars)])
     truth = {"params": params, "odds_ratios": _odds_ratios(n_blocks, background, signal)}
-    return AnnData(X=sparse.csr_matrix(is_on, dtype=np.float32), obs=obs, var=var, uns={keys.TRUTH: truth})
+    return AnnData(X=sparse.vstack(drawn, format="csr"), obs=obs, var=var, uns={keys.TRUTH: truth})
 
 
 def _check(params: dict) -> None:

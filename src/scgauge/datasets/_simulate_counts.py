@@ -52,9 +52,9 @@ def simulate_counts(
     n_latent
         Number of factors.
     n_groups
-        Number of groups of cells.
+        Number of groups of cells; each has a cell at least.
     n_batches
-        Number of batches, to which cells belong at random.
+        Number of batches, to which cells belong at random; each has a cell at least.
     loadings
         Kind of loadings.
     library_size
@@ -88,7 +88,7 @@ def simulate_counts(
     Raises
     ------
     ValueError
-        If an argument is out of range, or there are fewer genes or cells than factors need.
+        If an argument is out of range, or there are fewer genes or cells than factors, groups and batches need.
 
     Examples
     --------
@@ -109,8 +109,8 @@ def simulate_counts(
     theta = np.full(n_vars, np.inf) if np.isinf(dispersion) else gene_rng.gamma(5, dispersion / 5, n_vars)
     effects = gene_rng.normal(0, batch_effect, (n_vars, n_batches)) if n_batches > 1 else np.zeros((n_vars, 1))
     effects[:, 0] = 0
-    group = cell_rng.choice(n_groups, n_obs, p=_shares(n_groups))
-    batch = cell_rng.integers(n_batches, size=n_obs)
+    group = _members(n_obs, _shares(n_groups), cell_rng)
+    batch = _members(n_obs, np.full(n_batches, 1 / n_batches), cell_rng)
     library = library_size * np.exp(cell_rng.normal(-0.045, 0.3, n_obs))
     z = _latent(group, n_groups, n_latent, cell_rng)
     blocks = []
@@ -127,8 +127,8 @@ def simulate_counts(
     centres.insert(0, "group", [f"group_{index}" for index in range(n_groups)])
     obs = pd.DataFrame(
         {
-            "group": pd.Categorical([f"group_{index}" for index in group]),
-            "batch": pd.Categorical([f"batch_{index}" for index in batch]),
+            "group": _named("group", group, n_groups),
+            "batch": _named("batch", batch, n_batches),
             "library_size": library,
         },
         index=[f"cell_{index}" for index in range(n_obs)],
@@ -153,9 +153,10 @@ def _check(params: dict) -> None:
         if params[name] < allowed:
             message = f"{name}={params[name]} was given; {params['n_latent']} factors need at least {allowed}."
             raise ValueError(message)
-    if params["n_obs"] < params["n_groups"]:
-        message = f"n_obs={params['n_obs']} was given for {params['n_groups']} groups; each needs a cell."
-        raise ValueError(message)
+    for name in ("groups", "batches"):
+        if params["n_obs"] < params[f"n_{name}"]:
+            message = f"n_obs={params['n_obs']} was given for {params[f'n_{name}']} {name}; each needs a cell."
+            raise ValueError(message)
     if params["loadings"] not in {"sparse", "orthogonal"}:
         message = f"loadings={params['loadings']!r} was given; choose 'sparse' or 'orthogonal'."
         raise ValueError(message)
@@ -172,6 +173,17 @@ def _shares(n_groups: int) -> np.ndarray:
     """Return unequal shares of the groups: 1, 1/2, 1/3, ... of the largest, softened."""
     weights = 1 / np.sqrt(np.arange(1, n_groups + 1))
     return weights / weights.sum()
+
+
+def _members(n_obs: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the part that each cell belongs to, drawn by the shares; no part is empty, since it has a true centre."""
+    one_each = np.arange(len(shares))
+    return rng.permutation(np.concatenate([one_each, rng.choice(len(shares), n_obs - len(shares), p=shares)]))
+
+
+def _named(word: str, codes: np.ndarray, n_names: int) -> pd.Categorical:
+    """Return categories in the order of their numbers, which sorting would lose from ten on."""
+    return pd.Categorical.from_codes(codes, [f"{word}_{index}" for index in range(n_names)])
 
 
 def _loadings(n_vars: int, n_latent: int, kind: str, rng: np.random.Generator) -> np.ndarray:

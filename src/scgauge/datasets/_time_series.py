@@ -13,7 +13,7 @@ from scgauge.datasets._registry import fetch, note
 
 
 def worm_embryo() -> AnnData:
-    """Ciliated neurons of the embryo of C. elegans over eight hours, a time series :cite:p:`Packer19`.
+    """Ciliated neurons of the embryo of C. elegans over nine hours, a time series :cite:p:`Packer19`.
 
     1805 cells x 10,000 genes, UMI counts. The time of each cell was estimated by the authors from bulk data.
 
@@ -25,7 +25,8 @@ def worm_embryo() -> AnnData:
         Counts, ``(1805, 10000)``.
     ``adata.obs``
         ``"time"``, hours after fertilisation, continuous; ``"time_bin"``, the eight bins of the authors;
-        ``"time_point"``, when the embryos were taken; ``"cell_type"`` (missing for some), ``"lineage"``, ``"batch"``.
+        ``"time_point"``, when the embryos were taken (300, 400 or 500 minutes, or mixed);
+        ``"cell_type"``, nine types; ``"lineage"`` (missing for 106 cells); ``"batch"``, seven.
     ``adata.var['gene_id']``
         WormBase identifier.
     ``adata.uns['scgauge_dataset']`` : :class:`dict`
@@ -71,7 +72,7 @@ def klein2015_subset() -> AnnData:
     """Mouse embryonic stem cells after withdrawal of LIF, a time series :cite:p:`Klein15`.
 
     1000 cells x 900 highly expressed genes, UMI counts, at days 0, 2, 4 and 7 (359, 101, 248 and 292 cells). The file
-    names neither genes nor cells.
+    numbers its cells.
 
     Returns
     -------

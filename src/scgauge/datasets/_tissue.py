@@ -225,9 +225,10 @@ def sc_mixology(
     Cells with
 
     ``adata.X`` : :class:`scipy.sparse.csr_matrix` (dtype ``float32``)
-        UMI counts.
+        UMI counts; genes are named by their Ensembl identifier.
     ``adata.obs``
-        The published annotation: ``"cell_line"`` (H1975, H2228, HCC827) for single cells; ``"mix"``,
+        The published annotation: ``"cell_line"`` (H1975, H2228, HCC827), ``"cell_line_demuxlet"`` and
+        ``"demuxlet_cls"`` (SNG for one cell, DBL for two) for single cells; ``"mix"``,
         ``"H2228_prop"``, ``"H1975_prop"``, ``"HCC827_prop"`` and ``"mRNA_amount"`` for mixtures; quality measures.
     ``adata.uns['scgauge_dataset']`` : :class:`dict`
         Name, citation, licence, source and kind.
