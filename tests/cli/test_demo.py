@@ -44,6 +44,7 @@ def check_fault(result, message):
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert re.fullmatch(rf"Error: .*{message}.*\n", result.stderr)
+    assert not result.stderr.startswith('Error: "')  # as a KeyError writes it
 
 
 class Records(logging.Handler):

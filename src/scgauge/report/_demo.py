@@ -13,7 +13,7 @@ from scgauge._core import keys
 from scgauge._core.rng import seeded
 from scgauge._core.store import store
 from scgauge.report._cells import open_cells, rows_to_show, where
-from scgauge.report._figures import joint_umap, save_marginals, save_training, save_umap
+from scgauge.report._figures import joint_umap, save_marginals, save_training, save_umap, size_on_page
 from scgauge.report._fit import Settings, longest_run, train_and_draw
 from scgauge.report._folder import finished_together
 from scgauge.report._page import code, render, subject, versions
@@ -223,6 +223,7 @@ def _write(folder: Path, cells: Cells, settings: Settings, trained: Trained) -> 
         settings=settings,
         trained=trained,
         n_shown=[len(part) for part in rows],
+        sizes={path.name: size_on_page(path) for path in folder.glob("*.png")},
         versions=versions(),
         code=code(cells, settings, has_empty=synthetic.n_obs < real.n_obs),
         date=date.today().isoformat(),

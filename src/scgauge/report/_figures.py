@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from scgauge.report._cells import Cells
 
 DPI = 200
-#: Labels in one column of the legend of `embedding_overlay`, and the width of a column in inches.
-_LABELS_PER_COLUMN, _COLUMN_WIDTH = 14, 1.7
+#: Labels in one column of the legend of `embedding_overlay`, the width of a letter and that of a dot, in inches.
+_LABELS_PER_COLUMN, _LETTER, _DOT = 14, 0.075, 0.4
 
 
 def joint_umap(real: np.ndarray, synthetic: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +53,12 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.1)
 
 
+def size_on_page(path: Path) -> tuple[int, int]:
+    """Width and height at which letters of a figure are as large as they were drawn, in CSS pixels (96 per inch)."""
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    return round(width * 96 / DPI), round(height * 96 / DPI)
+
+
 def save_training(model: Any, path: Path) -> None:
     """Save the four training curves."""
     figure = Figure(figsize=(7.6, 5.4), layout="constrained")
@@ -80,8 +87,9 @@ def save_umap(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None,
     else:
         shown.obs[labels.name] = labels.to_numpy()
         # One panel above the other: side by side, the legends would leave the cells no room on a page.
-        legend_width = _COLUMN_WIDTH * -(-(labels.nunique() + 1) // _LABELS_PER_COLUMN)
-        figure = Figure(figsize=(4.4 + legend_width, 7.6), layout="constrained")
+        n_columns = -(-(labels.nunique() + 1) // _LABELS_PER_COLUMN)
+        legend_width = n_columns * (_DOT + _LETTER * max(len("synthetic (00000)"), labels.str.len().max()))
+        figure = Figure(figsize=(4.2 + legend_width, 7.6), layout="constrained")
         embedding_overlay(shown, drawn, groupby=labels.name, ax=list(figure.subplots(2, 1)))
     _save(figure, path)
 

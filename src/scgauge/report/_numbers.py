@@ -81,8 +81,15 @@ def elbo_row(held_out: float, training: float, n_held_out: int) -> Row:
 
 def gap_rows(gap: pd.Series) -> list[Row]:
     """Tell how far the cells lie from the prior that synthetic cells are drawn from."""
-    closest = max(0.0, float(gap["mean_kl"] - np.log(gap["n_cells"])))
-    n_cells = number(gap["n_cells"])
+    # q(z) is a mixture of n posteriors, so that I(x; z) <= log n and KL(q || p) >= mean KL - log n.
+    least = float(gap["mean_kl"] - np.log(gap["n_cells"]))
+    full = "The full divergence; 0 if the latent points of real cells follow the prior."
+    if least > 0:
+        n_cells = number(gap["n_cells"])
+        full = (
+            f"The full divergence, which {n_cells} cells cannot bring below {number(gap['mean_kl'], 2)} (that of the "
+            f"mean cell) \u2212 log {n_cells}, here {number(least, 2)} nats."
+        )
     return [
         Row(
             "Prior gap: centre and spread",
@@ -98,8 +105,7 @@ def gap_rows(gap: pd.Series) -> list[Row]:
         ),
         Row(
             "Prior gap: KL divergence",
-            f"{number(gap['kl'], 1)} \u00b1 {number(gap['kl_se'], 1)} nats",
-            f"The full divergence, which {n_cells} cells cannot bring below {number(gap['mean_kl'], 1)} (that of the "
-            f"mean cell) \u2212 log {n_cells}, here {number(closest, 1)} nats.",
+            f"{number(gap['kl'], 2)} \u00b1 {number(gap['kl_se'], 2)} nats",
+            full,
         ),
     ]
