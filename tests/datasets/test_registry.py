@@ -11,6 +11,7 @@ from threading import Thread
 
 import pytest
 
+from scgauge import datasets
 from scgauge.datasets import _registry
 from scgauge.datasets._registry import DataFile, fetch, note, registry
 
@@ -212,3 +213,11 @@ def test_local_copies_are_the_files_of_the_table(data_dir):
         assert fetch(entry.dataset, entry.file).parent == (data_dir / entry.dataset / entry.file).parent
     text = (Path(_registry.__file__).parent / "files.csv").read_text(encoding="utf-8")
     assert len(registry()) == len(list(csv.reader(text.splitlines()))) - 1
+
+
+def test_page_of_the_data_sets_lists_every_function():
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    missing = [
+        name for name in datasets.__all__ if f"scgauge.datasets.{name}`" not in page and f".{name}>`" not in page
+    ]
+    assert missing == []
