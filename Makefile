@@ -33,6 +33,8 @@ DATA_FLAG := --require-data
 endif
 # Docs refer to other projects' pages only where these can be read: DOCS_OFFLINE= (empty) turns that on.
 export DOCS_OFFLINE ?= 1
+# Tests at a time; each takes 2 GB of memory.
+JOBS ?= 2
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
@@ -47,7 +49,8 @@ demo: $(RUNTIME) ## train on real cells, draw synthetic ones and write scgauge-d
 
 test: $(DEV) ## check the floors, run the tests and the examples of the docstrings, measure coverage
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests src --doctest-modules --cov --cov-report=term --cov-report=xml $(DATA_FLAG) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests src --doctest-modules -n $(JOBS) --cov --cov-report=term --cov-report=xml \
+	    $(DATA_FLAG) $(PYTEST_ARGS)
 
 check: $(DEV) ## lint, format, floors, types, spelling, metadata, docs, package
 	$(BIN)/ruff check .
