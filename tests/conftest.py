@@ -12,8 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One thread each: tests are too small to share work, and threads that wait for each other keep the cores busy. Set before
-# torch and numba are loaded; numba would otherwise set the threads of torch, too.
+# One thread each: tests are too small to share work, and threads that wait for each other keep the cores busy. Set
+# before torch and numba are loaded; numba would otherwise set the threads of torch, too.
 for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
