@@ -126,6 +126,16 @@ def test_kept_progenitors_have_the_published_numbers_of_counts(load, data_dir):
     np.testing.assert_array_equal(everything.X[:5].toarray(), first.to_numpy())
 
 
+def test_kept_progenitors_are_those_with_many_and_few_mitochondrial_counts(load):
+    # The loader finds them by total counts alone: that a rule of quality gives the same ones shows that they are right.
+    adata, everything = load("hemato_tusi2018"), load("hemato_tusi2018 all")
+    total = np.asarray(everything.X.sum(1)).ravel()
+    mitochondrial = np.asarray(everything.X[:, everything.var_names.str.startswith("mt-")].sum(1)).ravel() / total
+    threshold = everything.obs["library"].map({"P9A": 900, "P11A": 700, "P11B": 800, "P12A": 800}).to_numpy(dtype=float)
+    by_quality = (mitochondrial < 0.15) & (total > threshold)
+    assert list(everything.obs_names[by_quality]) == list(adata.obs_names)
+
+
 def test_second_call_reads_the_cache_and_returns_the_same(load, monkeypatch):
     expected = load("hemato_tusi2018 all")
     monkeypatch.setattr("scgauge.datasets._tissue._all_barcodes", lambda: pytest.fail("read from the source again"))

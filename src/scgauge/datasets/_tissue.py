@@ -20,11 +20,12 @@ _MIXTURES = ("sc_celseq2", "sc_dropseq", "RNAmix_celseq2", "RNAmix_sortseq")
 
 
 def tasic2016() -> AnnData:
-    """Neurons of the mouse visual cortex, 101 marker genes and 80 receptors :cite:p:`Tasic16,Hess20`.
+    """Neurons of the mouse visual cortex, 180 genes: markers and receptors :cite:p:`Tasic16,Hess20`.
 
-    1525 cells x 180 genes. The values are **not integers**: RSEM estimates divided by size factors. Use them as they
-    are with ``gene_likelihood="normal"`` after a log, round them for a count model (which then holds approximately),
-    or binarise them.
+    1525 cells x 180 genes: 101 markers of cell types and 80 receptors of transmitters, one gene being both. The values
+    are **not integers**: RSEM estimates divided by size factors. Use them as they are with
+    ``gene_likelihood="normal"`` after a log, round them for a count model (which then holds approximately), or
+    binarise them.
 
     Returns
     -------
@@ -122,8 +123,9 @@ def zeisel2015_descend() -> AnnData:
 def hemato_tusi2018(*, filtered: bool = True) -> AnnData:
     """Blood progenitors of the mouse bone marrow, four inDrop libraries :cite:p:`Tusi18`.
 
-    6933 barcodes x 28,205 genes, UMI counts, of which the authors kept 4790. Which ones is known from their numbers
-    of counts alone, in order; where neighbours of one number differ in being kept, the first is taken.
+    6933 barcodes x 28,205 genes, UMI counts, of which the authors kept 4790. The source names the kept barcodes only
+    by their total counts; in order, these fit in exactly one way. The barcodes found so are those with less than 15 %
+    mitochondrial counts and totals above a threshold of each library (900, 700, 800 and 800), without exception.
 
     Parameters
     ----------
