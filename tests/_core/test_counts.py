@@ -68,12 +68,14 @@ def test_cells_of_ones_do_not_decide_whether_values_are_logged():
     # Most cells have one value only and are integers under both readings; few genes seen make large scales.
     counts = np.ones((50, 6))
     counts[:3] = np.arange(1, 7)
-    recovered = recover_counts(np.log1p(counts * 1000))
-    assert recovered.logged
-    np.testing.assert_array_equal(recovered.counts.toarray(), counts)
-    recovered = recover_counts(counts * 4.0)
-    assert not recovered.logged
-    np.testing.assert_array_equal(recovered.counts.toarray(), counts)
+    for scale in np.geomspace(300, 3000, 8):
+        recovered = recover_counts(np.log1p(counts * scale))
+        assert recovered.logged
+        np.testing.assert_array_equal(recovered.counts.toarray(), counts)
+    for scale in np.geomspace(0.5, 5, 8):  # at 5, exponentials of one cell are far above those of the next
+        recovered = recover_counts(counts * scale)
+        assert not recovered.logged
+        np.testing.assert_array_equal(recovered.counts.toarray(), counts)
 
 
 def test_values_too_large_for_logarithms():

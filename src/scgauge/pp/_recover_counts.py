@@ -33,7 +33,7 @@ def recover_counts(
     layer
         Layer with the normalised expression, ``adata.X`` if ``None``.
     logged
-        Whether the values are log1p of the expression. If ``None``, what fits better.
+        Whether the values are log1p of the expression. If ``None``, what fits better in the first 1000 cells.
     key_added
         Layer that the counts are written to, and key of the note in ``uns``.
     copy
@@ -56,7 +56,7 @@ def recover_counts(
     KeyError
         If the layer does not exist.
     ValueError
-        If a value is negative or not finite, or a cell is no multiple of integer counts.
+        If a value is negative, not finite or too large for a logarithm, or a cell is no multiple of integer counts.
 
     Examples
     --------
