@@ -93,3 +93,86 @@ def test_library_prior_of_batches_with_one_cell_or_none_is_that_of_all_cells():
 def test_equal_libraries_keep_a_proper_prior():
     _, variances = library_prior(*(torch.tensor([value]) for value in (3.0, 6.0, 12.0)))
     assert float(variances) == pytest.approx(1e-4)
+
+
+@pytest.fixture
+def both_plans(monkeypatch):
+    """History of two runs from the same seeds, one with scvi-tools' plan and one with ours."""
+
+    def run(**arguments):
+        histories = []
+        for plan in (scvi.train.TrainingPlan, CountVI._training_plan_cls):
+            monkeypatch.setattr(CountVI, "_training_plan_cls", plan)
+            scvi.settings.seed = 0
+            model = CountVI(_set_up(make_cells()), **NETWORK)
+            plan_kwargs = {"n_epochs_kl_warmup": 2}
+            train_quietly(model, batch_size=32, plan_kwargs=plan_kwargs, **arguments)
+            histories.append(model.history)
+        return histories
+
+    return run
+
+
+def test_history_is_that_of_scvi_tools(both_plans):
+    theirs, ours = both_plans(max_epochs=5, check_val_every_n_epoch=2, train_size=0.7, validation_size=0.3)
+    assert set(ours) == set(theirs)
+    for key, expected in theirs.items():
+        if key == "kl_weight":  # which scvi-tools logs now and then in an epoch
+            continue
+        assert ours[key].index.name == expected.index.name
+        np.testing.assert_array_equal(ours[key].index, expected.index)
+        np.testing.assert_allclose(ours[key].astype(float), expected.astype(float), rtol=1e-4, err_msg=key)
+
+
+def test_early_stopping_stops_where_that_of_scvi_tools_does(both_plans):
+    stopping = {"early_stopping": True, "early_stopping_patience": 2, "early_stopping_min_delta": 3.0}
+    theirs, ours = both_plans(max_epochs=60, **stopping)
+    assert len(theirs["elbo_train"]) == len(ours["elbo_train"]) < 60
+
+
+def test_callbacks_and_loggers_of_the_user_see_every_epoch(tmp_path):
+    import lightning.pytorch as pl
+    from lightning.pytorch.loggers import CSVLogger
+
+    class Watcher(pl.Callback):
+        seen = ()
+
+        def on_train_epoch_end(self, trainer, module):
+            self.seen = (*self.seen, trainer.callback_metrics.get("elbo_validation"))
+
+    watcher, logger = Watcher(), CSVLogger(tmp_path)
+    model = CountVI(_set_up(make_cells()), **NETWORK)
+    train_quietly(model, callbacks=[watcher], logger=logger, check_val_every_n_epoch=1, max_epochs=3)
+    assert len(watcher.seen) == 3
+    assert all(value is not None for value in watcher.seen)
+    lines = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text()
+    assert "elbo_train" in lines.splitlines()[0]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_at_any_precision(precision):
+    scvi.settings.seed = 0
+    model = CountVI(_set_up(make_cells()), **NETWORK)
+    before = {name: value.clone() for name, value in model.module.named_parameters()}
+    train_quietly(model, max_epochs=2, gradient_clip_val=1e-30, precision=precision, plan_kwargs={"weight_decay": 0.0})
+    # Clipped to nothing: the step of Adam is gradient / (|gradient| + eps) times the learning rate.
+    for name, value in model.module.named_parameters():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=1e-12, msg=name)
+    assert np.isfinite(model.history["elbo_train"].astype(float)).all().all()
+
+
+def test_sixteen_bit_training_ends_where_that_in_float32_does():
+    bounds = []
+    for precision in ("32-true", "bf16-mixed"):
+        scvi.settings.seed = 0
+        model = CountVI(_set_up(make_cells()), **NETWORK)
+        train_quietly(model, max_epochs=20, precision=precision, batch_size=32)
+        bounds.append(float(model.history["elbo_train"].iloc[-1].item()))
+    assert bounds[1] == pytest.approx(bounds[0], rel=0.01)
+
+
+def test_optimizer_is_fused_but_where_lightning_would_refuse_it():
+    for clip, precision, fused in ((None, "32-true", True), (1.0, "32-true", True), (1.0, "bf16-mixed", False)):
+        model = CountVI(_set_up(make_cells()), **NETWORK)
+        train_quietly(model, max_epochs=1, gradient_clip_val=clip, precision=precision)
+        assert bool(model.trainer.optimizers[0].defaults["fused"]) is fused

@@ -15,13 +15,16 @@ from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge.metrics import prior_gap
 from scgauge.model._expression import ExpressionMixin
 from scgauge.model._query import categories_of, check_categories, check_genes, keep_known_rows, unfreeze_new_categories
-from scgauge.train import CellSplitter, CountTrainingPlan
+from scgauge.train import CellSplitter, CountTrainingPlan, cell_loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anndata import AnnData
     from numpy.typing import ArrayLike
+
+#: A pass of the encoder costs the same for 128 cells as for several hundred.
+_CELLS_ENCODED_AT_ONCE = 1024
 
 
 class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMixin, BaseMinifiedModeModelClass):
@@ -32,6 +35,7 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
 
     _training_plan_cls = CountTrainingPlan
     _data_splitter_cls = CellSplitter
+    _data_loader_cls = staticmethod(cell_loader)
     _LATENT_QZM_KEY = "scgauge_latent_qzm"
     _LATENT_QZV_KEY = "scgauge_latent_qzv"
 
@@ -129,6 +133,41 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
             # Nothing of the reference needs to change for cells of known batches.
             model.is_trained_ = True
         return model
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: ArrayLike | None = None,
+        give_mean: bool = True,
+        mc_samples: int = 5_000,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the latent point of each cell: mean of the approximate posterior, or a draw from it.
+
+        Parameters
+        ----------
+        adata
+            Cells, those of the model if ``None``.
+        indices
+            Cells of `adata` to use, all if ``None``.
+        give_mean
+            Whether to return the mean, else a draw.
+        mc_samples
+            Not read: the mean is known in closed form.
+        batch_size
+            Cells encoded at once, for time and memory alone; 1024 if ``None``.
+        **kwargs
+            Passed to :meth:`scvi.model.base.VAEMixin.get_latent_representation`; ``return_dist``, ``dataloader``.
+
+        Returns
+        -------
+        Latent points, ``(n_cells, n_latent)``; with ``return_dist=True`` means and variances.
+        """
+        if kwargs.get("dataloader") is None:
+            kwargs["keep_sparse"] = True
+            batch_size = batch_size or _CELLS_ENCODED_AT_ONCE
+        return super().get_latent_representation(adata, indices, give_mean, mc_samples, batch_size, **kwargs)
 
     def get_marginal_ll(self, adata: AnnData | None = None, *, return_mean: bool = True, **kwargs: Any) -> Any:
         r"""Estimate :math:`\log p(x)` of each cell by importance sampling, or its mean over cells.

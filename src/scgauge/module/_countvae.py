@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from scgauge._core.compat import MODULE_KEYS
-from scgauge.nn import LIKELIHOODS, CountDecoder, Encoder, GeneLikelihood, likelihood
+from scgauge.nn import LIKELIHOODS, CountDecoder, Encoder, GeneLikelihood, LogSoftplus, SparseRows, likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,8 @@ class CountVAE(BaseMinifiedModeModuleClass):
     def _scale_activation(self) -> nn.Module:
         if not self.spec.counts:
             return nn.Identity()
-        return nn.Softplus() if self.use_size_factor else nn.Softmax(dim=-1)
+        # Shares of the library are the softmax of this output, which the likelihood takes; see `CountLikelihood`.
+        return LogSoftplus() if self.use_size_factor else nn.Identity()
 
     def _dispersion_parameter(self) -> nn.Parameter | None:
         """Log dispersion of each gene, ``(n_input,)``, or of each batch and gene, ``(n_batch, n_input)``."""
@@ -158,8 +159,10 @@ class CountVAE(BaseMinifiedModeModuleClass):
         self.library_log_means.copy_(means)
         self.library_log_vars.copy_(variances)
 
-    def transform_input(self, x: Tensor) -> Tensor:
-        """Return what the encoder reads: log1p of counts, other data as they are."""
+    def transform_input(self, x: Tensor | SparseRows) -> Tensor:
+        """Return what the encoder reads, dense: log1p of counts, other data as they are."""
+        if isinstance(x, SparseRows):
+            return (x.map_values(torch.log1p) if self.spec.counts else x).to_dense()
         return torch.log1p(x) if self.spec.counts else x
 
     def _codes(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
@@ -187,12 +190,13 @@ class CountVAE(BaseMinifiedModeModuleClass):
     @auto_move_data
     def _regular_inference(
         self,
-        x: Tensor,
+        x: Tensor | SparseRows,
         batch_index: Tensor,
         cont_covs: Tensor | None = None,
         cat_covs: Tensor | None = None,
         n_samples: int = 1,
     ) -> dict[str, Tensor | Distribution | None]:
+        x = x.to(batch_index.device)
         encoder_input = self.transform_input(x)
         codes: list[Tensor] = []
         if self.encode_covariates:
@@ -206,7 +210,8 @@ class CountVAE(BaseMinifiedModeModuleClass):
         if ql is not None:
             library = ql.rsample(shape)
         else:
-            library = x.sum(1, keepdim=True).log() if self.spec.counts else torch.zeros_like(x[:, :1])
+            totals = x.totals.unsqueeze(1) if isinstance(x, SparseRows) else x.sum(1, keepdim=True)
+            library = totals.log() if self.spec.counts else torch.zeros_like(totals)
             library = library.expand(*shape, *library.shape)
         return {
             MODULE_KEYS.Z_KEY: z,
@@ -281,30 +286,29 @@ class CountVAE(BaseMinifiedModeModuleClass):
         else:
             z_in = z
         out = self.decoder(z_in, self._codes(batch_index, cat_covs))
-        exposure = (size_factor if self.use_size_factor else library) if self.spec.counts else None
         px = likelihood(
             self.gene_likelihood,
             scale=out.scale,
-            rate=out.scale if exposure is None else exposure.exp() * out.scale,
-            dispersion=self._dispersion(out.log_dispersion, batch_index),
+            log_exposure=size_factor if self.use_size_factor else library,
+            log_dispersion=self._log_dispersion(out.log_dispersion, batch_index),
             zi_logits=out.zi_logits,
+            normalise=not self.use_size_factor,
         )
         pl = None
         if not self.use_observed_lib_size:
             rows = batch_index.reshape(-1).long()
-            pl = Normal(self.library_log_means[0, rows, None], self.library_log_vars[0, rows, None].sqrt())
+            means, variances = self.library_log_means[0, rows, None], self.library_log_vars[0, rows, None]
+            pl = Normal(means, variances.sqrt(), validate_args=False)
         return {
             MODULE_KEYS.PX_KEY: px,
             MODULE_KEYS.PL_KEY: pl,
-            MODULE_KEYS.PZ_KEY: Normal(torch.zeros_like(z), torch.ones_like(z)),
+            MODULE_KEYS.PZ_KEY: Normal(torch.zeros_like(z), torch.ones_like(z), validate_args=False),
         }
 
-    def _dispersion(self, per_cell: Tensor | None, batch_index: Tensor) -> Tensor | None:
-        if per_cell is not None:
-            return per_cell.exp()
-        if self.px_r is None:
-            return None
-        return (self.px_r[batch_index.reshape(-1).long()] if self.dispersion == "gene-batch" else self.px_r).exp()
+    def _log_dispersion(self, per_cell: Tensor | None, batch_index: Tensor) -> Tensor | None:
+        if per_cell is not None or self.px_r is None:
+            return per_cell
+        return self.px_r[batch_index.reshape(-1).long()] if self.dispersion == "gene-batch" else self.px_r
 
     @unsupported_if_adata_minified
     def loss(
@@ -321,7 +325,7 @@ class CountVAE(BaseMinifiedModeModuleClass):
         if not self.use_observed_lib_size:
             ql, pl = inference_outputs[MODULE_KEYS.QL_KEY], generative_outputs[MODULE_KEYS.PL_KEY]
             kl_l = kl_divergence(ql, pl).sum(-1)
-        reconstruction = -generative_outputs[MODULE_KEYS.PX_KEY].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
+        reconstruction = -generative_outputs[MODULE_KEYS.PX_KEY].log_likelihood(tensors[REGISTRY_KEYS.X_KEY])
         return LossOutput(
             loss=(reconstruction + kl_weight * kl_z + kl_l).mean(),
             reconstruction_loss=reconstruction,
@@ -341,6 +345,7 @@ class CountVAE(BaseMinifiedModeModuleClass):
         )
         px = generative_outputs[MODULE_KEYS.PX_KEY]
         if self.gene_likelihood == "poisson":
+            px = px.distribution
             px.rate = px.rate.clamp(max=_LARGEST_RATE)
         samples = px.sample()
         return (samples.permute(1, 2, 0) if n_samples > 1 else samples).cpu()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import nn
+from torch.nn.functional import softplus
 
 from scgauge.nn._layers import FullyConnected
 
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+#: Below, softplus and exponential are the same number in float32.
+_NEGLIGIBLE = -20.0
+
 
 class DecoderOutput(NamedTuple):
     """Heads of the decoder; ``None`` where the likelihood has no such parameter."""
@@ -18,6 +23,14 @@ class DecoderOutput(NamedTuple):
     scale: Tensor
     log_dispersion: Tensor | None
     zi_logits: Tensor | None
+
+
+class LogSoftplus(nn.Module):
+    """Logarithm of the softplus, for shares that need not sum to 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it to each entry; for very negative ones the softplus is the exponential."""
+        return torch.where(x < _NEGLIGIBLE, x, softplus(x.clamp(min=_NEGLIGIBLE)).log())
 
 
 class CountDecoder(nn.Module):
@@ -32,7 +45,7 @@ class CountDecoder(nn.Module):
     n_hidden
         Width of the hidden layers.
     activation
-        Activation of the scale head: softmax over genes, softplus (with given size factors) or the identity.
+        Activation of the scale head: the identity, or `LogSoftplus` with given size factors.
     with_dispersion
         Whether each cell has its own dispersion.
     with_zero_inflation

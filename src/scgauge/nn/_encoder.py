@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
+from scgauge.nn._count_log_likelihood import full_precision
 from scgauge.nn._layers import FullyConnected
 
 if TYPE_CHECKING:
@@ -41,4 +42,6 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, codes: Sequence[Tensor] = ()) -> Normal:
         """Return the Gaussian of each cell; mean and scale ``(n_cells, n_out)``."""
         h = self.layers(x, codes)
-        return Normal(self.mean(h), (torch.exp(self.log_variance(h)) + VARIANCE_FLOOR).sqrt())
+        mean, log_variance = full_precision(self.mean(h)), full_precision(self.log_variance(h))
+        # What is wrong with a Gaussian shows in the loss; checking each costs as much as the layer.
+        return Normal(mean, (torch.exp(log_variance) + VARIANCE_FLOOR).sqrt(), validate_args=False)

@@ -32,8 +32,8 @@ class CovariateLinear(nn.Module):
         self.linear = nn.Linear(n_in, n_out)
         self.n_covariates = len(n_categories)
         self.effects = nn.ModuleList(nn.Embedding(n, n_out) for n in n_categories)
-        # The spread that torch gives a linear layer on the joined input.
-        bound = (n_in + sum(n_categories)) ** -0.5
+        # The spread that torch gives a linear layer on the joined input; a covariate with one category joins nothing.
+        bound = (n_in + sum(n for n in n_categories if n > 1)) ** -0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
@@ -53,7 +53,9 @@ class CovariateLinear(nn.Module):
         """
         h = self.linear(x)
         for effect, code in zip(self.effects, codes, strict=True):
-            h = h + effect(code)
+            table = effect.get_parameter("weight")
+            # One category needs no look-up.
+            h = h + (effect(code) if len(table) > 1 else table)
         return h
 
 

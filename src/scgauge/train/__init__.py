@@ -1,6 +1,16 @@
-"""Training plans, data splitters and schedules for Lightning."""
+"""Training plans, data loaders and splitters, and schedules for Lightning."""
 
+from ._cell_loader import CellLoader, cell_loader
+from ._cell_store import CellStore
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
 from ._splitting import CellSplitter
 
-__all__ = ["CellSplitter", "CountTrainingPlan", "library_prior", "warmup_epochs"]
+__all__ = [
+    "CellLoader",
+    "CellSplitter",
+    "CellStore",
+    "CountTrainingPlan",
+    "cell_loader",
+    "library_prior",
+    "warmup_epochs",
+]

@@ -7,7 +7,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 from scvi import REGISTRY_KEYS
 from scvi.train import TrainingPlan
 
+from scgauge.nn import SparseRows
+from scgauge.train._epoch_totals import EpochTotals
+
 if TYPE_CHECKING:
+    from scvi.module.base import LossOutput
+
     from scgauge.module import CountVAE
 
 #: Longest automatic warm-up of the KL weight, in epochs.
@@ -35,6 +40,10 @@ class CountTrainingPlan(TrainingPlan):
     below 1 and the prior then says little about the cells. Here the warm-up is tied to the run, the weight of every
     epoch is in ``history["kl_weight"]``, early stopping waits until the weight has been 1 for as long as it grew, and
     a model with frozen parameters (a query model) is trained without weight decay, which would move what is frozen.
+
+    Losses are added up on the training device and logged once an epoch, under the names and with the values of
+    scvi-tools' plan; logging each step costs more than the step where the network is small. The optimizer is fused
+    where torch has that. Gradient clipping works under mixed precision.
 
     Parameters
     ----------
@@ -83,29 +92,98 @@ class CountTrainingPlan(TrainingPlan):
             )
 
     def on_train_epoch_start(self) -> None:
-        """Keep frozen batch norm, which scvi-tools marks by zero momentum, on the statistics of the reference."""
+        """Begin new totals, and keep frozen batch norm, which has zero momentum, on statistics of the reference."""
         super().on_train_epoch_start()
+        self._training = EpochTotals(self.device)
+        self._epoch_kl_weight = self.kl_weight
         for layer in self.module.modules():
             if isinstance(layer, torch.nn.BatchNorm1d) and layer.momentum == 0:
                 layer.eval()
 
-    def log(self, name: str, value: Any, **kwargs: Any) -> None:
-        """Log as Lightning does, but the KL weight once an epoch: its last row is then the weight of the last epoch."""
-        if name == "kl_weight":
-            kwargs |= {"on_step": False, "on_epoch": True}
-        super().log(name, value, **kwargs)
+    def on_validation_epoch_start(self) -> None:
+        """Begin new totals."""
+        self._validation = EpochTotals(self.device)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+        """Return the loss of a minibatch; what is logged is added up on the device."""
+        losses = self._losses(batch)
+        self._training.add(losses)
+        return losses.loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Add up the losses of a minibatch."""
+        self._validation.add(self._losses(batch))
+
+    def _losses(self, batch: dict[str, Any]) -> LossOutput:
+        if "kl_weight" in self._loss_args:
+            if self.n_epochs_kl_warmup is None and self.n_steps_kl_warmup:
+                self._epoch_kl_weight = self.kl_weight
+            self.loss_kwargs["kl_weight"] = self._epoch_kl_weight
+        return self.forward(batch, loss_kwargs=self.loss_kwargs)[2]
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch: the KL weight and the means over training cells.
+
+        Raises
+        ------
+        RuntimeError
+            If the loss is not finite: no later epoch would mend that.
+        """
+        if not self._training.sums[0].isfinite():
+            message = (
+                f"The training loss is not finite in epoch {self.current_epoch} (learning rate {self.lr}). Train with "
+                "a smaller one, plan_kwargs={'lr': 1e-4}, or clip gradients, gradient_clip_val=10."
+            )
+            raise RuntimeError(message)
+        if "kl_weight" in self._loss_args:
+            self.log("kl_weight", self._epoch_kl_weight)
+        self._log_totals(self._training, "train", prog_bar=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over validation cells."""
+        self._log_totals(self._validation, "validation", prog_bar=False)
+
+    def _log_totals(self, totals: EpochTotals, mode: str, *, prog_bar: bool) -> None:
+        n_all = self.n_obs_training if mode == "train" else self.n_obs_validation
+        means = totals.means(n_all, reduce=self.trainer.strategy.reduce)
+        # The totals are those of all processes already.
+        self.log(f"{mode}_loss", means.pop("loss"), prog_bar=prog_bar)
+        self.log_dict({f"{name}_{mode}": value for name, value in means.items()})
+
+    def _optimizer_creator_fn(self, optimizer_cls: type) -> Any:
+        """Return what builds the optimizer: fused into one kernel where torch has that and Lightning allows it."""
+        clips = self._trainer is not None and self.trainer.gradient_clip_val
+        # Under mixed precision Lightning refuses to clip for an optimizer that unscales gradients itself.
+        fused = not (clips and "mixed" in str(self.trainer.precision))
+
+        def create(parameters: Any) -> torch.optim.Optimizer:
+            parameters = list(parameters)
+            options = {"lr": self.lr, "eps": self.eps, "weight_decay": self.weight_decay}
+            if fused:
+                try:
+                    return optimizer_cls(parameters, fused=True, **options)
+                except (RuntimeError, ValueError, TypeError):  # how torch says that it has none for these parameters
+                    pass
+            return optimizer_cls(parameters, **options)
+
+        return create
 
     def _learn_library_prior(self) -> None:
         """Set mean and variance of the log library size of each batch from the training cells."""
         n_batch = self.module.n_batch
         count, total, squares = torch.zeros(3, n_batch, dtype=torch.float64)
         for tensors in self.trainer.datamodule.train_dataloader():
-            log_library = tensors[REGISTRY_KEYS.X_KEY].double().sum(1).log().cpu()
+            x = tensors[REGISTRY_KEYS.X_KEY]
+            totals = x.totals if isinstance(x, SparseRows) else x.sum(1)
+            log_library = totals.double().log().cpu()
             rows = tensors[REGISTRY_KEYS.BATCH_KEY].reshape(-1).long().cpu()
             count.index_add_(0, rows, torch.ones_like(log_library))
             total.index_add_(0, rows, log_library)
             squares.index_add_(0, rows, log_library.square())
-        self.module.set_library_prior(*library_prior(count, total, squares))
+        sums = torch.stack((count, total, squares))
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum").cpu()
+        self.module.set_library_prior(*library_prior(*sums))
 
 
 def library_prior(count: torch.Tensor, total: torch.Tensor, squares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,17 +1,36 @@
 from __future__ import annotations
 
+import logging
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from scvi import settings
+import torch
+from scipy import sparse
+from scvi import REGISTRY_KEYS, settings
 from scvi.dataloaders import DataSplitter
+
+from scgauge._core.matrix import as_rows
+from scgauge.train._cell_loader import cell_loader
+from scgauge.train._cell_store import CellStore, DeviceRows
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
+    from scvi.dataloaders import AnnDataLoader
+
+    from scgauge.train._cell_loader import CellLoader
+
+logger = logging.getLogger(__name__)
+
+#: Share of the free memory of a device that the cells may take.
+_DEVICE_SHARE = 0.5
 
 
 class CellSplitter(DataSplitter):
-    """scvi-tools' splitter of cells into training, validation and test sets, safe for a lone last cell.
+    """scvi-tools' splitter of cells into training, validation and test sets, with minibatches that stay sparse.
+
+    The counts stay where they are, or go to the training device once, sparse and in the smallest type that holds
+    them; minibatches are taken there. All registered fields travel along. Data that are not in memory take
+    scvi-tools' own loader.
 
     Batch norm cannot normalise a minibatch of one cell. Where the last minibatch of an epoch would have one, it is
     left out; the cells are shuffled, so that each epoch leaves out another.
@@ -20,8 +39,12 @@ class CellSplitter(DataSplitter):
     ----------
     adata_manager
         Registered data.
+    load_on_device
+        Whether the cells are kept on the training device: ``"auto"`` does so if they take less than half of the
+        free memory of a GPU. The memory they take is logged.
     **kwargs
-        Passed to :class:`scvi.dataloaders.DataSplitter`.
+        Passed to :class:`scvi.dataloaders.DataSplitter`; ``train_size``, ``validation_size``, ``external_indexing``,
+        ``shuffle_set_split``, ``batch_size``, ``drop_last``, ...
 
     Raises
     ------
@@ -29,7 +52,9 @@ class CellSplitter(DataSplitter):
         If there are fewer than two cells to train on, or one cell in a minibatch.
     """
 
-    def __init__(self, adata_manager: AnnDataManager, **kwargs: Any) -> None:
+    def __init__(
+        self, adata_manager: AnnDataManager, *, load_on_device: bool | Literal["auto"] = "auto", **kwargs: Any
+    ) -> None:
         n_cells = adata_manager.adata.n_obs
         if n_cells < 2:
             message = f"Found {n_cells} cell; training needs at least 2."
@@ -50,3 +75,41 @@ class CellSplitter(DataSplitter):
             raise ValueError(message)
         if self.n_train % batch_size == 1:
             self.drop_last = True
+        self.load_on_device = load_on_device
+        self._store: CellStore | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Split the cells; processes that train together take the split of the first."""
+        super().setup(stage)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            names = ("train_idx", "val_idx", "test_idx")
+            split = [getattr(self, name) for name in names]
+            torch.distributed.broadcast_object_list(split)
+            for name, cells in zip(names, split, strict=True):
+                setattr(self, name, cells)
+
+    def data_loader_cls(self, manager: AnnDataManager, **kwargs: Any) -> CellLoader | AnnDataLoader:
+        """Return the loader of one of the sets; all of them take their cells from one store."""
+        if self._store is None and CellStore.can_hold(manager):
+            self._store = CellStore(manager, device=self._device(manager), keep_sparse=True)
+        return cell_loader(manager, store=self._store, **kwargs)
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Give the memory of the cells back when training is over."""
+        self._store = None
+
+    def _device(self, manager: AnnDataManager) -> torch.device | None:
+        """Return the device that the cells are to be kept on, ``None`` for the host."""
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if not self.load_on_device or (device.type == "cpu" and self.load_on_device == "auto"):
+            return None
+        matrix = as_rows(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
+        needed = DeviceRows.size_in_bytes(matrix) if sparse.issparse(matrix) else matrix.nbytes
+        if self.load_on_device == "auto":
+            # Devices that do not tell their free memory share that of the host.
+            free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+            if needed > _DEVICE_SHARE * free:
+                logger.info("The cells take %.2f GB and stay in host memory.", needed / 1e9)
+                return None
+        logger.info("The cells take %.2f GB on %s.", needed / 1e9, device)
+        return device

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from scvi import REGISTRY_KEYS
+
+from scgauge._core.matrix import as_rows
+from scgauge.nn import SparseRows
+
+if TYPE_CHECKING:
+    from scvi.data import AnnDataManager
+    from torch import Tensor
+
+
+class HostRows:
+    """Sparse matrix in host memory, as it is: nothing of it is copied but the rows that are taken.
+
+    Parameters
+    ----------
+    matrix
+        Matrix of cells x genes.
+    """
+
+    def __init__(self, matrix: sparse.csr_matrix) -> None:
+        self.matrix = matrix
+
+    def take(self, rows: np.ndarray) -> SparseRows:
+        """Return some rows, in the order asked for."""
+        block = self.matrix[rows]
+        # Likelihoods are not linear: an entry stored in two parts would count as two, and a stored zero is none.
+        block.sum_duplicates()
+        if not block.data.all():
+            block.eliminate_zeros()
+        values = torch.from_numpy(block.data.astype(np.float32, copy=False))
+        offsets = torch.from_numpy(block.indptr.astype(np.int64))
+        return SparseRows(
+            values=values,
+            rows=torch.from_numpy(np.repeat(np.arange(len(rows), dtype=np.int32), np.diff(block.indptr))),
+            columns=torch.from_numpy(block.indices.astype(np.int32, copy=False)),
+            offsets=offsets,
+            n_columns=block.shape[1],
+            totals=torch.segment_reduce(values, "sum", offsets=offsets, unsafe=True, initial=0.0),
+        )
+
+
+class DeviceRows:
+    """Sparse matrix in the memory of a device, in the smallest type that holds its values.
+
+    Parameters
+    ----------
+    matrix
+        Matrix of cells x genes.
+    device
+        Where to keep it.
+    """
+
+    def __init__(self, matrix: sparse.csr_matrix, device: torch.device) -> None:
+        if not matrix.has_canonical_format or not matrix.data.all():
+            matrix = matrix.copy()
+            matrix.sum_duplicates()
+            matrix.eliminate_zeros()
+        self.device = device
+        self.starts = matrix.indptr.astype(np.int64)
+        self.n_columns = matrix.shape[1]
+        self.values = _tensor(matrix.data.astype(smallest_dtype(matrix.data), copy=False)).to(device)
+        self.columns = _tensor(matrix.indices.astype(np.int32, copy=False)).to(device)
+
+    @staticmethod
+    def size_in_bytes(matrix: sparse.csr_matrix) -> int:
+        """Return how much memory a matrix takes on a device."""
+        return matrix.nnz * (4 + smallest_dtype(matrix.data).itemsize)
+
+    def take(self, rows: np.ndarray) -> SparseRows:
+        """Return some rows, in the order asked for; lengths are known to the host, so that the device never waits."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        shift, counts, ends = (
+            torch.from_numpy(part).to(self.device, non_blocking=True)
+            for part in (self.starts[rows] - offsets[:-1], lengths, offsets)
+        )
+        total = int(offsets[-1])
+        row = torch.arange(len(rows), dtype=torch.int32, device=self.device)
+        row = row.repeat_interleave(counts, output_size=total)
+        places = torch.arange(total, device=self.device) + shift.index_select(0, row)
+        values = self.values.index_select(0, places).float()
+        return SparseRows(
+            values=values,
+            rows=row,
+            columns=self.columns.index_select(0, places),
+            offsets=ends,
+            n_columns=self.n_columns,
+            totals=torch.segment_reduce(values, "sum", offsets=ends, unsafe=True, initial=0.0),
+        )
+
+
+def smallest_dtype(values: np.ndarray) -> np.dtype:
+    """Return the smallest type that holds counts exactly: one or two bytes where they fit, else four."""
+    if len(values) == 0:
+        return np.dtype(np.uint8)
+    largest = values.max()
+    if values.min() < 0 or largest > np.iinfo(np.int16).max or (values % 1).any():
+        return np.dtype(np.float32)
+    return np.dtype(np.uint8 if largest <= np.iinfo(np.uint8).max else np.int16)
+
+
+class CellStore:
+    """Registered cells, from which minibatches are taken by row number.
+
+    Parameters
+    ----------
+    manager
+        Registered data, in memory.
+    device
+        Where to keep the matrix; ``None`` leaves it where it is.
+    keep_sparse
+        Whether sparse counts stay sparse in the minibatches.
+    """
+
+    def __init__(
+        self, manager: AnnDataManager, *, device: torch.device | None = None, keep_sparse: bool = False
+    ) -> None:
+        self.n_cells = manager.adata.n_obs
+        self.keep_sparse = keep_sparse
+        matrix = as_rows(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
+        self.matrix: HostRows | DeviceRows | Tensor
+        if not sparse.issparse(matrix):
+            self.matrix = _tensor(matrix).to(device)
+        elif device is None:
+            self.matrix = HostRows(matrix)
+        else:
+            self.matrix = DeviceRows(matrix, device)
+        # scvi-tools knows the type of each field; but for the matrix they are small.
+        others = [key for key in manager.data_registry if key != REGISTRY_KEYS.X_KEY]
+        fields = manager.create_torch_dataset(data_and_attributes=others)[np.arange(self.n_cells)]
+        self.fields = {key: torch.as_tensor(value).to(device) for key, value in fields.items()}
+
+    @staticmethod
+    def can_hold(manager: AnnDataManager) -> bool:
+        """Whether the matrix is in memory and of a kind whose rows can be taken."""
+        if manager.adata.isbacked:
+            return False
+        matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+
+    def take(self, rows: np.ndarray) -> dict[str, Any]:
+        """Return the minibatch of some cells, in the order asked for: each registered field by its key."""
+        index = torch.from_numpy(rows)
+        if isinstance(self.matrix, torch.Tensor):
+            x: Tensor | SparseRows = self.matrix.index_select(0, index.to(self.matrix.device)).float()
+        else:
+            x = self.matrix.take(rows)
+            x = x if self.keep_sparse else x.to_dense()
+        others = {key: value.index_select(0, index.to(value.device)) for key, value in self.fields.items()}
+        return {REGISTRY_KEYS.X_KEY: x} | others
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """Share the memory of an array with torch, which only ever reads it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        return torch.from_numpy(np.ascontiguousarray(array))
