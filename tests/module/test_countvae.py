@@ -135,8 +135,11 @@ def test_kl_is_the_closed_form():
 @pytest.mark.parametrize("gene_likelihood", LIKELIHOODS)
 def test_marginal_likelihood_equals_quadrature_over_a_one_dimensional_latent(gene_likelihood):
     module = CountVAE(N_GENES, n_latent=1, n_hidden=8, gene_likelihood=gene_likelihood, n_batch=N_BATCH).eval()
+    with torch.no_grad():
+        # Posteriors near the prior, which the untrained encoder also draws from: few draws then tell the integral.
+        module.decoder.scale.weight *= 0.1
     tensors = {key: value for key, value in minibatch(gene_likelihood).items() if not key.startswith("extra")}
-    grid = torch.linspace(-8, 8, 4001)
+    grid = torch.linspace(-8, 8, 1001)
     library = tensors["X"].sum(1, keepdim=True).clamp(min=1e-3).log()
     with torch.no_grad():
         z = grid[:, None, None].expand(-1, N_CELLS, 1)

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from scgauge.nn import CovariateLinear, FullyConnected
+from scgauge.nn import CovariateLinear, FullyConnected, SparseRows
 
 pytestmark = pytest.mark.quick
 
@@ -50,3 +51,21 @@ def test_covariates_reach_later_layers_only_if_injected():
     assert [linear.n_covariates for linear in injected.linears] == [1, 1]
     assert [linear.n_covariates for linear in first_only.linears] == [1, 0]
     assert first_only(torch.randn(5, 4), [torch.zeros(5, dtype=torch.long)]).shape == (5, 6)
+
+
+@pytest.mark.parametrize("density", [0.05, 0.15, 0.6])
+def test_layer_on_sparse_cells_is_that_on_dense_ones(density):
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.poisson(2.0, (7, 30)) * (rng.random((7, 30)) < density), dtype=torch.float32)
+    x[3] = 0
+    layer = CovariateLinear(30, 4, (2,))
+    codes = [torch.tensor([0, 1, 1, 0, 0, 1, 0])]
+    outputs, gradients = [], []
+    for cells in (x, SparseRows.from_dense(x)):
+        layer.zero_grad()
+        outputs.append(layer(cells, codes))
+        outputs[-1].square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in layer.parameters()])
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for found, expected in zip(gradients[1], gradients[0], strict=True):
+        torch.testing.assert_close(found, expected)

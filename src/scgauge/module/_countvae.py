@@ -159,11 +159,11 @@ class CountVAE(BaseMinifiedModeModuleClass):
         self.library_log_means.copy_(means)
         self.library_log_vars.copy_(variances)
 
-    def transform_input(self, x: Tensor | SparseRows) -> Tensor:
-        """Return what the encoder reads, dense: log1p of counts, other data as they are."""
-        if isinstance(x, SparseRows):
-            return (x.map_values(torch.log1p) if self.spec.counts else x).to_dense()
-        return torch.log1p(x) if self.spec.counts else x
+    def transform_input(self, x: Tensor | SparseRows) -> Any:
+        """Return what the encoder reads: log1p of counts, other data as they are."""
+        if not self.spec.counts:
+            return x
+        return x.map_values(torch.log1p) if isinstance(x, SparseRows) else torch.log1p(x)
 
     def _codes(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
         codes = [batch_index.reshape(-1).long()]
@@ -202,7 +202,8 @@ class CountVAE(BaseMinifiedModeModuleClass):
         if self.encode_covariates:
             codes = self._codes(batch_index, cat_covs)
             if cont_covs is not None:
-                encoder_input = torch.cat((encoder_input, cont_covs), dim=-1)
+                dense = encoder_input.to_dense() if isinstance(x, SparseRows) else encoder_input
+                encoder_input = torch.cat((dense, cont_covs), dim=-1)
         qz = self.z_encoder(encoder_input, codes)
         ql = None if self.l_encoder is None else self.l_encoder(encoder_input, codes)
         shape = (n_samples,) if n_samples > 1 else ()
@@ -319,8 +320,9 @@ class CountVAE(BaseMinifiedModeModuleClass):
         kl_weight: Tensor | float = 1.0,
     ) -> LossOutput:
         """Return the negative ELBO; `kl_weight` scales the divergence of the latent points, not of the library."""
-        qz, pz = inference_outputs[MODULE_KEYS.QZ_KEY], generative_outputs[MODULE_KEYS.PZ_KEY]
-        kl_z = kl_divergence(qz, pz).sum(-1)
+        qz = inference_outputs[MODULE_KEYS.QZ_KEY]
+        # The prior is standard normal.
+        kl_z = 0.5 * (qz.loc.square() + qz.scale.square() - 1 - 2 * qz.scale.log()).sum(-1)
         kl_l = torch.zeros_like(kl_z)
         if not self.use_observed_lib_size:
             ql, pl = inference_outputs[MODULE_KEYS.QL_KEY], generative_outputs[MODULE_KEYS.PL_KEY]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from scgauge.nn._sparse_rows import SparseRows
+
 #: Smallest variance of the approximate posterior, as in scvi-tools.
 VARIANCE_FLOOR = 1e-4
 
@@ -39,7 +41,7 @@ class Encoder(nn.Module):
         self.mean = nn.Linear(n_hidden, n_out)
         self.log_variance = nn.Linear(n_hidden, n_out)
 
-    def forward(self, x: Tensor, codes: Sequence[Tensor] = ()) -> Normal:
+    def forward(self, x: Tensor | SparseRows, codes: Sequence[Tensor] = ()) -> Normal:
         """Return the Gaussian of each cell; mean and scale ``(n_cells, n_out)``."""
         h = self.layers(x, codes)
         mean, log_variance = full_precision(self.mean(h)), full_precision(self.log_variance(h))

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
+
+from scgauge.nn._sparse_linear import linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+    from scgauge.nn._sparse_rows import SparseRows
 
 
 class CovariateLinear(nn.Module):
@@ -30,6 +35,9 @@ class CovariateLinear(nn.Module):
     def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = ()) -> None:
         super().__init__()
         self.linear = nn.Linear(n_in, n_out)
+        if n_in > n_out:
+            # The weights of an input side by side, as products with sparse cells read them.
+            self.linear.weight = nn.Parameter(torch.empty(n_in, n_out).t())
         self.n_covariates = len(n_categories)
         self.effects = nn.ModuleList(nn.Embedding(n, n_out) for n in n_categories)
         # The spread that torch gives a linear layer on the joined input; a covariate with one category joins nothing.
@@ -37,13 +45,13 @@ class CovariateLinear(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Tensor, codes: Sequence[Tensor]) -> Tensor:
+    def forward(self, x: Tensor | SparseRows, codes: Sequence[Tensor]) -> Tensor:
         """Apply the layer.
 
         Parameters
         ----------
         x
-            Input, ``(..., n_cells, n_in)``.
+            Input, ``(..., n_cells, n_in)``; several posterior samples only if it is dense.
         codes
             For each covariate the category of each cell, ``(n_cells,)`` integers.
 
@@ -51,7 +59,7 @@ class CovariateLinear(nn.Module):
         -------
         Output, ``(..., n_cells, n_out)``.
         """
-        h = self.linear(x)
+        h = linear(x, self.linear.weight, self.linear.bias)
         for effect, code in zip(self.effects, codes, strict=True):
             table = effect.get_parameter("weight")
             # One category needs no look-up.
@@ -110,10 +118,10 @@ class FullyConnected(nn.Module):
                 rest.append(nn.Dropout(dropout_rate))
             self.rests.append(nn.Sequential(*rest))
 
-    def forward(self, x: Tensor, codes: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, x: Any, codes: Sequence[Tensor] = ()) -> Tensor:
         """Apply all layers: ``(..., n_cells, n_in)`` to ``(..., n_cells, n_hidden)``."""
-        for linear, rest in zip(self.linears, self.rests, strict=True):
-            x = rest(linear(x, codes if linear.n_covariates else ()))
+        for layer, rest in zip(self.linears, self.rests, strict=True):
+            x = rest(layer(x, codes if layer.n_covariates else ()))
         return x
 
 

@@ -27,13 +27,14 @@ class HostRows:
 
     def __init__(self, matrix: sparse.csr_matrix) -> None:
         self.matrix = matrix
+        self.is_clean = bool(matrix.has_canonical_format) and bool(matrix.data.all())
 
     def take(self, rows: np.ndarray) -> SparseRows:
         """Return some rows, in the order asked for."""
         block = self.matrix[rows]
-        # Likelihoods are not linear: an entry stored in two parts would count as two, and a stored zero is none.
-        block.sum_duplicates()
-        if not block.data.all():
+        if not self.is_clean:
+            # Likelihoods are not linear: an entry stored in two parts would count as two, and a stored zero is none.
+            block.sum_duplicates()
             block.eliminate_zeros()
         values = torch.from_numpy(block.data.astype(np.float32, copy=False))
         offsets = torch.from_numpy(block.indptr.astype(np.int64))
