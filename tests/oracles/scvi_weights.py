@@ -26,7 +26,8 @@ def _copy_stack(source: nn.Module, target: nn.Module) -> None:
             other.load_state_dict(one.state_dict())
 
 
-def _copy_encoder(source: nn.Module, target: nn.Module) -> None:
+def copy_encoder(source: nn.Module, target: nn.Module) -> None:
+    """Copy an encoder of scvi-tools."""
     _copy_stack(source.encoder, target.layers)
     target.mean.load_state_dict(source.mean_encoder.state_dict())
     target.log_variance.load_state_dict(source.var_encoder.state_dict())
@@ -35,9 +36,9 @@ def _copy_encoder(source: nn.Module, target: nn.Module) -> None:
 @torch.no_grad()
 def copy_weights(vae: nn.Module, count_vae: nn.Module) -> None:
     """Copy all weights that `count_vae` has from `vae`."""
-    _copy_encoder(vae.z_encoder, count_vae.z_encoder)
+    copy_encoder(vae.z_encoder, count_vae.z_encoder)
     if count_vae.l_encoder is not None:
-        _copy_encoder(vae.l_encoder, count_vae.l_encoder)
+        copy_encoder(vae.l_encoder, count_vae.l_encoder)
     _copy_stack(vae.decoder.px_decoder, count_vae.decoder.layers)
     count_vae.decoder.scale.load_state_dict(vae.decoder.px_scale_decoder[0].state_dict())
     if count_vae.decoder.log_dispersion is not None:

@@ -73,7 +73,10 @@ class Adapter(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Among "size_factor", "latent_library", "labelled_prior"."""
+        """Among "size_factor", "latent_library", "labelled_prior", "loadings"."""
+
+    def loadings(self) -> np.ndarray:
+        """Return the loadings of a linear decoder, ``(n_genes, n_latent)``; needs the capability "loadings"."""
 
     def categories(self, key: str) -> np.ndarray:
         """Names behind the codes of ``"batch"`` or ``"labels"``."""
@@ -161,8 +164,9 @@ class VAEAdapter:
 
     @property
     def latents(self) -> list[str]:
-        """Names of the latent dimensions: ``Z_0``, ``Z_1``, ..., as scvi-tools names loadings."""
-        return [f"Z_{index}" for index in range(self.module.n_latent)]
+        """Names of the latent dimensions: ``Z_0``, ``Z_1``, ..., as scvi-tools names loadings, or the model's own."""
+        own = getattr(self.model, "factor_names", None)
+        return [f"Z_{index}" for index in range(self.module.n_latent)] if own is None else list(own)
 
     @property
     def likelihood(self) -> str:
@@ -171,7 +175,7 @@ class VAEAdapter:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Among "size_factor", "latent_library", "labelled_prior"."""
+        """Among "size_factor", "latent_library", "labelled_prior", "loadings"."""
         found = set()
         if self._uses_size_factor:
             found.add("size_factor")
@@ -179,7 +183,13 @@ class VAEAdapter:
             found.add("latent_library")
         if hasattr(self.module, "decoder_z1_z2"):
             found.add("labelled_prior")
+        if hasattr(self.module, "get_loadings"):
+            found.add("loadings")
         return frozenset(found)
+
+    def loadings(self) -> np.ndarray:
+        """Return the loadings of a linear decoder, ``(n_genes, n_latent)``; needs the capability "loadings"."""
+        return np.asarray(self.module.get_loadings(), dtype=np.float64)
 
     @property
     def _uses_size_factor(self) -> bool:

@@ -123,8 +123,10 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
         free = {
             "z_encoder.layers.linears.0.linear": not freeze_expression,
             "decoder.layers.linears.0.linear": not freeze_decoder_first_layer,
+            "decoder.scale.regression.linear": not freeze_decoder_first_layer,
             "z_encoder.layers.rests": not freeze_batchnorm_encoder,
             "decoder.layers.rests": not freeze_batchnorm_decoder,
+            "decoder.scale.norm": not freeze_batchnorm_decoder,
         }
         for name, parameter in module.named_parameters():
             if any(name.startswith(prefix) and is_free for prefix, is_free in free.items()):

@@ -118,14 +118,18 @@ class CountVI(CountModel):
             "use_batch_norm": use_batch_norm,
             "use_layer_norm": use_layer_norm,
         }
+        self._build(adata, network)
+        self.init_params_ = self._get_init_params(locals())
+
+    def _build(self, adata: AnnData | None, network: dict[str, Any]) -> None:
+        """Check data and arguments, then make the module."""
         self._check_arguments(network)
         if adata is not None:
-            self._check_data(adata, gene_likelihood)
+            self._check_data(adata, network["gene_likelihood"])
         self.module = self._module_cls(**self._data_arguments(network), **network)
         self.module.minified_data_type = self.minified_data_type
         arguments = ", ".join(f"{name}: {value}" for name, value in network.items())
         self._model_summary_string = f"{type(self).__name__} model with the following parameters: \n{arguments}."
-        self.init_params_ = self._get_init_params(locals())
 
     def _check_arguments(self, network: dict[str, Any]) -> None:
         """Raise ValueError if an argument of the network is out of range or does not go with the likelihood."""

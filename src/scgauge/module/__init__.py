@@ -1,5 +1,6 @@
 """Probability models in torch: inference, generative process, loss."""
 
 from ._countvae import CountVAE, Dispersion, NormWhere
+from ._ldvae import LDVAE
 
-__all__ = ["CountVAE", "Dispersion", "NormWhere"]
+__all__ = ["LDVAE", "CountVAE", "Dispersion", "NormWhere"]

@@ -65,6 +65,8 @@ class CountVAE(BaseMinifiedModeModuleClass):
     library_log_means, library_log_vars
         Prior of the log library size of each batch, ``(1, n_batch)``; only for a latent library. ``None`` leaves
         them to be learnt from the training cells when training starts.
+    **decoder
+        Further arguments of the decoder of a subclass.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class CountVAE(BaseMinifiedModeModuleClass):
         use_layer_norm: NormWhere = "none",
         library_log_means: np.ndarray | None = None,
         library_log_vars: np.ndarray | None = None,
+        **decoder: Any,
     ) -> None:
         super().__init__()
         self.spec = LIKELIHOODS[gene_likelihood]
@@ -114,19 +117,25 @@ class CountVAE(BaseMinifiedModeModuleClass):
         n_encoder = n_input + n_continuous_cov * encode_covariates
         self.z_encoder = Encoder(n_encoder, n_latent, n_layers=n_layers, **encoder)
         self.l_encoder = None if self.use_observed_lib_size else Encoder(n_encoder, 1, n_layers=1, **encoder)
-        self.decoder = CountDecoder(
-            n_latent + n_continuous_cov,
-            n_input,
-            n_layers=n_layers,
-            n_categories=n_categories,
-            activation=self._scale_activation(),
-            with_dispersion=self.spec.dispersion and dispersion == "gene-cell",
-            with_zero_inflation=self.spec.zero_inflation,
-            **layers("decoder"),
-        )
+        self.decoder = self._make_decoder(n_categories, n_layers=n_layers, **layers("decoder"), **decoder)
         self.px_r = self._dispersion_parameter()
         if not self.use_observed_lib_size:
             self._register_library_prior(library_log_means, library_log_vars)
+
+    def _make_decoder(self, n_categories: Sequence[int], **layers: Any) -> nn.Module:
+        return CountDecoder(self._n_decoder_input, self.n_input, n_categories=n_categories, **self._heads(), **layers)
+
+    @property
+    def _n_decoder_input(self) -> int:
+        return self.n_latent + self.n_continuous_cov
+
+    def _heads(self) -> dict[str, Any]:
+        """Return what the likelihood needs of a decoder."""
+        return {
+            "activation": self._scale_activation(),
+            "with_dispersion": self.spec.dispersion and self.dispersion == "gene-cell",
+            "with_zero_inflation": self.spec.zero_inflation,
+        }
 
     def _scale_activation(self) -> nn.Module:
         if not self.spec.counts:

@@ -5,6 +5,7 @@ from ._decoder import CountDecoder, DecoderOutput, LogSoftplus
 from ._encoder import Encoder
 from ._layers import CovariateLinear, FullyConnected
 from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihood, LikelihoodSpec, likelihood
+from ._linear_decoder import LinearDecoder, LinearHead
 from ._sparse_rows import SparseRows
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "FullyConnected",
     "GeneLikelihood",
     "LikelihoodSpec",
+    "LinearDecoder",
+    "LinearHead",
     "LogSoftplus",
     "SparseRows",
     "count_log_likelihood",

@@ -30,11 +30,13 @@ class CovariateLinear(nn.Module):
         Number of output features.
     n_categories
         Number of categories of each covariate.
+    bias
+        Whether each output has an intercept.
     """
 
-    def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = ()) -> None:
+    def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = (), *, bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(n_in, n_out)
+        self.linear = nn.Linear(n_in, n_out, bias=bias)
         if n_in > n_out:
             # The weights of an input side by side, as products with sparse cells read them.
             self.linear.weight = nn.Parameter(torch.empty(n_in, n_out).t())
@@ -59,7 +61,10 @@ class CovariateLinear(nn.Module):
         -------
         Output, ``(..., n_cells, n_out)``.
         """
-        h = linear(x, self.linear.weight, self.linear.bias)
+        return self.add_effects(linear(x, self.linear.weight, self.linear.bias), codes)
+
+    def add_effects(self, h: Tensor, codes: Sequence[Tensor]) -> Tensor:
+        """Add the effects of the covariates to ``(..., n_cells, n_out)``."""
         for effect, code in zip(self.effects, codes, strict=True):
             table = effect.get_parameter("weight")
             # One category needs no look-up.
@@ -110,7 +115,7 @@ class FullyConnected(nn.Module):
             self.linears.append(CovariateLinear(n_in if index == 0 else n_hidden, n_hidden, sees))
             rest: list[nn.Module] = []
             if use_batch_norm:
-                rest.append(_CellBatchNorm(n_hidden, momentum=0.01, eps=0.001))
+                rest.append(CellBatchNorm(n_hidden, momentum=0.01, eps=0.001))
             if use_layer_norm:
                 rest.append(nn.LayerNorm(n_hidden, elementwise_affine=False))
             rest.append(nn.ReLU())
@@ -125,7 +130,7 @@ class FullyConnected(nn.Module):
         return x
 
 
-class _CellBatchNorm(nn.BatchNorm1d):
+class CellBatchNorm(nn.BatchNorm1d):
     """Batch norm over cells that also takes several posterior samples, ``(n_samples, n_cells, n_features)``."""
 
     def forward(self, x: Tensor) -> Tensor:

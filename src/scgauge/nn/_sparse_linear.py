@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SPARSEST = 0.2
 
 
-def linear(x: Tensor | SparseRows, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(x: Tensor | SparseRows, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Apply a linear layer to dense or sparse cells.
 
     Parameters
@@ -24,13 +24,14 @@ def linear(x: Tensor | SparseRows, weight: Tensor, bias: Tensor) -> Tensor:
     weight
         Weights, ``(n_out, n_in)``; for sparse cells fastest if those of an input lie side by side in memory.
     bias
-        Bias, ``(n_out,)``.
+        Bias, ``(n_out,)``, if there is one.
     """
     if isinstance(x, Tensor):
         return torch.nn.functional.linear(x, weight, bias)
     if x.device.type != "cpu" or len(x.values) > _SPARSEST * len(x) * x.n_columns:
         return torch.nn.functional.linear(x.to_dense(), weight, bias)
-    return _SparseProduct.apply(weight, x) + bias
+    product = _SparseProduct.apply(weight, x)
+    return product if bias is None else product + bias
 
 
 class _SparseProduct(torch.autograd.Function):
