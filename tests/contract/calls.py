@@ -57,6 +57,27 @@ def model() -> scgauge.model.CountVI:
     return trained
 
 
+@cache
+def linear_model() -> scgauge.model.LinearVI:
+    """Trained just enough to have loadings."""
+    adata = cells()
+    scgauge.model.LinearVI.setup_anndata(adata, batch_key="batch")
+    trained = scgauge.model.LinearVI(adata, n_latent=2, n_hidden=8)
+    trained.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+    return trained
+
+
+def with_loadings() -> tuple[AnnData]:
+    adata = cells()
+    scgauge.tl.loadings(adata, linear_model(), n_genes=4)
+    return (adata,)
+
+
+def runs() -> list[pd.DataFrame]:
+    loadings = pd.DataFrame(points(), columns=["Z_0", "Z_1", "Z_2"])
+    return [loadings, loadings.iloc[:, ::-1]]
+
+
 def with_distances() -> tuple[AnnData]:
     adata = cells()
     scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="group", rng=0)
@@ -110,6 +131,10 @@ CALLS: dict[str, Call] = {
     ),
     "metrics.energy_distance": Call(data=lambda: (points(0), points(1)), bad={"estimator": "w"}, match="estimator='w'"),
     "metrics.gene_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
+    "metrics.match_loadings": Call(
+        data=lambda: (points(), points(1)), bad_data=lambda: (points(), np.ones((3, 2))), match="3"
+    ),
+    "metrics.varimax": Call(data=lambda: (points(),), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
     "metrics.prior_gap": Call(
         data=lambda: (points(), np.ones((N_CELLS, 3))), kwargs={"rng": 0}, bad={"n_samples": 1}, match="n_samples=1"
     ),
@@ -123,10 +148,21 @@ CALLS: dict[str, Call] = {
         error=KeyError,
         match="X_none",
     ),
+    "pl.factor_scatter": Call(data=with_loadings, bad={"factors": ["Z_9"]}, error=KeyError, match="Z_9"),
+    "pl.factor_stability": Call(
+        data=lambda: (scgauge.tl.match_factors(runs()),), bad={"ax": [1]}, error=TypeError, match="Axes"
+    ),
+    "pl.loadings": Call(data=with_loadings, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.history": Call(data=lambda: (model(),), bad={"ax": [1, 2]}, error=TypeError, match="Axes"),
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pp.binarize": Call(data=lambda: (cells(),), bad={"quantile": 1.0}, match="quantile=1.0"),
+    "pp.gene_set_mask": Call(
+        data=lambda: (cells(),),
+        kwargs={"gene_sets": {"first": [f"gene{i}" for i in range(6)]}},
+        bad={"min_genes": 7},
+        match="None of the 1 gene sets",
+    ),
     "pp.hvg_counts": Call(
         data=lambda: (cells(),), kwargs={"n_top_genes": 3}, bad={"flavor": "cell_ranger"}, match="flavor='cell_ranger'"
     ),
@@ -145,6 +181,13 @@ CALLS: dict[str, Call] = {
         error=KeyError,
         match="nowhere",
     ),
+    "tl.loadings": Call(
+        data=lambda: (cells(), linear_model()),
+        kwargs={"n_genes": 4},
+        bad={"rotation": "promax"},
+        match="rotation='promax'",
+    ),
+    "tl.match_factors": Call(data=lambda: (runs(),), bad_data=lambda: (runs()[:1],), match="Found 1 run"),
     "tl.sample": Call(
         data=lambda: (model(), 5),
         kwargs={"rng": 0, "progress": False},

@@ -9,10 +9,19 @@ import scgauge
 
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
-#: The rule of `adata` first has these exceptions: a model, a model with data, the number of cells to draw, two samples.
+#: The rule of `adata` first has these exceptions: a model or several, a model with data, the number of cells to draw,
+#: two samples.
 FIRST = {
     "pp": [("adata",)],
-    "tl": [("adata",), ("model",), ("adata", "model"), ("model", "n_obs"), ("x", "y"), ("real", "synthetic")],
+    "tl": [
+        ("adata",),
+        ("model",),
+        ("models",),
+        ("adata", "model"),
+        ("model", "n_obs"),
+        ("x", "y"),
+        ("real", "synthetic"),
+    ],
     "pl": [("adata",), ("model",), ("adata", "synthetic"), ("real", "synthetic"), ("result",), ("table",)],
 }
 #: Parameters that do not count towards ten.

@@ -6,6 +6,8 @@ SCVI, LinearSCVI and SCANVI, whose modules share one interface, are registered h
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +22,7 @@ from scgauge._core.compat import MODULE_KEYS
 from scgauge._core.matrix import row_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Cells decoded at once. Fixed, so that no result depends on it.
 CELLS_AT_ONCE = 512
@@ -77,6 +79,9 @@ class Adapter(Protocol):
 
     def loadings(self) -> np.ndarray:
         """Return the loadings of a linear decoder, ``(n_genes, n_latent)``; needs the capability "loadings"."""
+
+    def loadings_covariance(self) -> np.ndarray | None:
+        """Return the posterior covariance of the loadings of each gene over factors, if the model has one."""
 
     def categories(self, key: str) -> np.ndarray:
         """Names behind the codes of ``"batch"`` or ``"labels"``."""
@@ -150,6 +155,18 @@ def shell(adata: AnnData) -> AnnData:
     )
 
 
+@contextmanager
+def _scvi_is_quiet() -> Iterator[None]:
+    """Keep scvi-tools from telling that it registers a shell, of which the user knows nothing."""
+    logger = logging.getLogger("scvi")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 class VAEAdapter:
     """Adapter of models whose module is a VAE in scvi-tools' form (``inference``, ``generative``)."""
 
@@ -190,6 +207,14 @@ class VAEAdapter:
     def loadings(self) -> np.ndarray:
         """Return the loadings of a linear decoder, ``(n_genes, n_latent)``; needs the capability "loadings"."""
         return np.asarray(self.module.get_loadings(), dtype=np.float64)
+
+    def loadings_covariance(self) -> np.ndarray | None:
+        """Return the posterior covariance of the loadings of each gene over factors, ``(n_genes, n_latent, n_latent)``.
+
+        ``None`` if the loadings have no posterior.
+        """
+        get = getattr(self.module, "get_loadings_covariance", None)
+        return None if get is None else np.asarray(get(), dtype=np.float64)
 
     @property
     def _uses_size_factor(self) -> bool:
@@ -250,7 +275,9 @@ class VAEAdapter:
     def encode(self, cells: np.ndarray | None = None, adata: AnnData | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the approximate posterior, ``(n_cells, n_latent)`` each."""
         data = None if adata is None else shell(adata)
-        return self.model.get_latent_representation(data, indices=cells, return_dist=True)
+        # scvi-tools also draws from the posterior; nobody reads the draws, and they must not move the global state.
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _scvi_is_quiet():
+            return self.model.get_latent_representation(data, indices=cells, return_dist=True)
 
     @torch.inference_mode()
     def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

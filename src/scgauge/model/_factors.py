@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from scipy.stats import norm
 from scvi import REGISTRY_KEYS
 
 from scgauge._core.adapter import CELLS_AT_ONCE, Adapter
@@ -37,15 +38,24 @@ class Factors:
         are multiplied with the transpose of its inverse.
     explained
         Share of the explained deviance of each factor; ``None`` unless it was needed.
+    intervals
+        Posterior of each loading: ``factor``, ``gene``, ``loading``, ``sd``, ``lower``, ``upper``,
+        ``probability_positive`` and ``local_false_sign_rate``; ``None`` for a model without one.
     """
 
     loadings: pd.DataFrame
     rotation: pd.DataFrame
     explained: pd.Series | None
+    intervals: pd.DataFrame | None = None
 
 
 def factors_of(
-    adapter: Adapter, *, centered: bool = True, rotation: Rotation | None = None, order: Order | None = "explained"
+    adapter: Adapter,
+    *,
+    centered: bool = True,
+    rotation: Rotation | None = None,
+    order: Order | None = "explained",
+    interval: float = 0.9,
 ) -> Factors:
     """Return the factors of a model with a linear decoder.
 
@@ -67,7 +77,43 @@ def factors_of(
         explained = explained.sort_values(ascending=False, kind="stable")
         turn = (turn * signs)[explained.index]
     shown = turned(_centred(adapter) if centered else adapter.loadings(), turn)
-    return Factors(pd.DataFrame(shown, index=adapter.genes, columns=turn.columns), turn, explained)
+    table = pd.DataFrame(shown, index=adapter.genes, columns=turn.columns)
+    covariance = adapter.loadings_covariance()
+    if covariance is None:
+        return Factors(table, turn, explained)
+    return Factors(table, turn, explained, _intervals(table, covariance, turn, interval, centered=centered))
+
+
+def _intervals(
+    loadings: pd.DataFrame, covariance: np.ndarray, turn: pd.DataFrame, interval: float, *, centered: bool
+) -> pd.DataFrame:
+    """Posterior of rotated loadings: a linear function of Gaussians, that is a Gaussian, in closed form."""
+    if not 0 < interval < 1:
+        message = f"A probability between 0 and 1 is needed for the interval; found {interval}."
+        raise ValueError(message)
+    back = np.linalg.inv(turn.to_numpy()).T
+    variance = np.einsum("gij,ik,jk->gk", covariance, back, back)
+    if centered:
+        # Genes are independent in the guide: Var(w_g - mean) = v_g (1 - 2/G) + sum(v) / G^2.
+        n_genes = len(variance)
+        variance = variance * (1 - 2 / n_genes) + variance.sum(0) / n_genes**2
+    sd = np.sqrt(variance)
+    half = norm.ppf(0.5 + interval / 2) * sd
+    values = loadings.to_numpy()
+    positive = norm.cdf(values / sd)
+    n_genes, n_factors = values.shape
+    return pd.DataFrame(
+        {
+            "factor": np.repeat(loadings.columns.to_numpy(), n_genes),
+            "gene": np.tile(loadings.index.to_numpy(), n_factors),
+            "loading": values.T.ravel(),
+            "sd": sd.T.ravel(),
+            "lower": (values - half).T.ravel(),
+            "upper": (values + half).T.ravel(),
+            "probability_positive": positive.T.ravel(),
+            "local_false_sign_rate": np.minimum(positive, 1 - positive).T.ravel(),
+        }
+    )
 
 
 def turned(loadings: np.ndarray, turn: pd.DataFrame) -> np.ndarray:
