@@ -115,8 +115,7 @@ def fit_planted(model_class: type, adata: AnnData, seed: int, epochs: int, batch
     scvi.settings.seed = seed
     model_class.setup_anndata(adata, batch_key=batch_key)
     model = model_class(adata, n_latent=adata.varm["loadings"].shape[1], **network)
-    plan = {"lr": 1e-2} if model_class is LinearVI else {"optim_kwargs": {"lr": 1e-2}}
-    model.train(max_epochs=epochs, train_size=1.0, plan_kwargs=plan, enable_progress_bar=False, logger=None)
+    model.train(max_epochs=epochs, train_size=1.0, plan_kwargs={"lr": 1e-2}, enable_progress_bar=False, logger=None)
     return model
 
 
@@ -133,9 +132,7 @@ def markers(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
         for cell, genes in present.items():
             hits = {factor: [gene for gene in genes if gene in names] for factor, names in top.items()}
             factor = max(hits, key=lambda name: len(hits[name]))
-            ranks = {
-                gene: int(min(loadings[f].abs().rank(ascending=False)[gene] for f in loadings)) for gene in genes
-            }
+            ranks = {gene: int(min(loadings[f].abs().rank(ascending=False)[gene] for f in loadings)) for gene in genes}
             yield {"seed": seed, "cell_type": cell, "factor": factor, "found": hits[factor], "best_ranks": ranks}
 
 
@@ -168,11 +165,10 @@ def coverage(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
 
 def aligned_coverage(model: BayesianLinearVI, truth: np.ndarray, level: float = 0.9) -> dict[str, float]:
     """Share of planted loadings inside their interval, after one orthogonal matrix fitted on the posterior mean."""
-    table = model.get_loadings(return_interval=level, rotation="varimax", order=None)
-    names = list(dict.fromkeys(table["factor"]))
-    mean = table.pivot_table(index="gene", columns="factor", values="loading", sort=False)[names].to_numpy()
-    turn = orthogonal_procrustes(mean, truth)[0]
-    table = model.get_loadings(return_interval=level, rotation="varimax", order=None, align=turn)
+    start = model.get_rotation(rotation="varimax", order=None).to_numpy()
+    mean = model.get_loadings(rotation=start, order=None).to_numpy()
+    turn = start @ orthogonal_procrustes(mean, truth)[0]
+    table = model.get_loadings(return_interval=level, rotation=turn, order=None)
     truth_long = truth.T.ravel()
     inside = (table["lower"] <= truth_long) & (truth_long <= table["upper"])
     signs = table["local_false_sign_rate"] < 0.05

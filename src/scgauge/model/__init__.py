@@ -1,6 +1,7 @@
 """Model classes: register an AnnData, train, read results, save and load."""
 
+from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
 from ._linearvi import LinearVI
 
-__all__ = ["CountVI", "LinearVI"]
+__all__ = ["BayesianLinearVI", "CountVI", "LinearVI"]

@@ -53,7 +53,7 @@ def factors_of(
     adapter: Adapter,
     *,
     centered: bool = True,
-    rotation: Rotation | None = None,
+    rotation: Rotation | np.ndarray | None = None,
     order: Order | None = "explained",
     interval: float = 0.9,
 ) -> Factors:
@@ -126,7 +126,7 @@ def _signs(loadings: np.ndarray) -> np.ndarray:
     return np.where((loadings**3).sum(0) < 0, -1.0, 1.0)
 
 
-def rotation_of(adapter: Adapter, rotation: Rotation | None) -> pd.DataFrame:
+def rotation_of(adapter: Adapter, rotation: Rotation | np.ndarray | None) -> pd.DataFrame:
     """Return the rotation of the latent space, ``(n_latent, n_factors)``, numbered and oriented but not ordered.
 
     Rotated factors are standardised first: the prior says that they are uncorrelated with variance 1, the cells may not
@@ -134,6 +134,8 @@ def rotation_of(adapter: Adapter, rotation: Rotation | None) -> pd.DataFrame:
     """
     check_linear(adapter)
     latents = adapter.latents
+    if isinstance(rotation, np.ndarray | pd.DataFrame):
+        return _given(np.asarray(rotation, dtype=np.float64), latents)
     if rotation is None:
         return pd.DataFrame(np.eye(len(latents)), index=latents, columns=latents)
     if rotation not in get_args(Rotation):
@@ -154,6 +156,15 @@ def rotation_of(adapter: Adapter, rotation: Rotation | None) -> pd.DataFrame:
     turn = np.linalg.inv(root) @ (turn * _signs(rotated))[:, by_norm]
     names = [f"{rotation}_{index}" for index in range(turn.shape[1])]
     return pd.DataFrame(turn, index=latents, columns=names)
+
+
+def _given(turn: np.ndarray, latents: list[str]) -> pd.DataFrame:
+    """Check and name a matrix of the user."""
+    n_latent = len(latents)
+    if turn.shape != (n_latent, n_latent) or np.linalg.matrix_rank(turn) < n_latent:
+        message = f"`rotation` must be an invertible matrix ({n_latent}, {n_latent}); found the shape {turn.shape}."
+        raise ValueError(message)
+    return pd.DataFrame(turn, index=latents, columns=[f"rotated_{index}" for index in range(n_latent)])
 
 
 def _some_cells(adapter: Adapter, n_cells: int) -> np.ndarray:

@@ -23,7 +23,7 @@ class LoadingsMixin:
     registry_: Any
 
     def get_loadings(
-        self, *, centered: bool = True, rotation: Rotation | None = None, order: Order | None = "explained"
+        self, *, centered: bool = True, rotation: Rotation | np.ndarray | None = None, order: Order | None = "explained"
     ) -> pd.DataFrame:
         r"""Return what each factor does to each gene: the change of its log expression per unit of the factor.
 
@@ -41,7 +41,9 @@ class LoadingsMixin:
             ``"varimax"`` (each gene on few factors), ``"svd"`` (orthogonal loadings, the largest first: the principal
             components of the decoded log expression) or ``None``. The normal prior leaves a rotation free, so that
             only rotated factors can be compared between runs. Before they are rotated, latent dimensions are
-            standardised: uncorrelated with variance 1 over training cells, as the prior says they are.
+            standardised: uncorrelated with variance 1 over training cells, as the prior says they are. Or the matrix
+            to multiply latent points with, ``(n_latent, n_latent)``, for example that of :meth:`get_rotation` of
+            another run times a Procrustes rotation.
         order
             ``"explained"`` sorts factors by the deviance they explain and orients them so that the sum of cubed
             loadings is positive; ``None`` leaves them as they are.
@@ -59,7 +61,9 @@ class LoadingsMixin:
         """
         return factors_of(adapt(self), centered=centered, rotation=rotation, order=order).loadings
 
-    def get_rotation(self, *, rotation: Rotation | None = None, order: Order | None = "explained") -> pd.DataFrame:
+    def get_rotation(
+        self, *, rotation: Rotation | np.ndarray | None = None, order: Order | None = "explained"
+    ) -> pd.DataFrame:
         """Return the matrix from latent dimensions to the factors of :meth:`get_loadings`.
 
         Parameters
@@ -75,7 +79,9 @@ class LoadingsMixin:
         """
         return factors_of(adapt(self), rotation=rotation, order=order).rotation
 
-    def get_explained_deviance(self, *, rotation: Rotation | None = None, n_cells: int = N_CELLS) -> pd.Series:
+    def get_explained_deviance(
+        self, *, rotation: Rotation | np.ndarray | None = None, n_cells: int = N_CELLS
+    ) -> pd.Series:
         r"""Return how much of what the model explains is lost without each factor.
 
         With :math:`D` the deviance of the training cells, the share of factor :math:`k` is
@@ -146,7 +152,7 @@ class LoadingsMixin:
         self,
         adata: AnnData | None = None,
         *args: Any,
-        rotation: Rotation | None = None,
+        rotation: Rotation | np.ndarray | None = None,
         order: Order | None = None,
         **kwargs: Any,
     ) -> Any:

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyro
+from scvi import REGISTRY_KEYS
+from scvi.train import LowLevelPyroTrainingPlan
+
+from scgauge.train._plan import warmup_epochs
+
+if TYPE_CHECKING:
+    import torch
+
+    from scgauge.module import BayesianLDVAE
+
+
+class BayesianTrainingPlan(LowLevelPyroTrainingPlan):
+    """Training plan of models with Pyro: mean loss of a cell, and a KL warm-up that fits into every run.
+
+    Divergences are computed in closed form where there is one, which makes gradients less noisy. The weight of every
+    epoch is in ``history["kl_weight"]``.
+
+    Parameters
+    ----------
+    module
+        The module to train.
+    lr
+        Learning rate of Adam.
+    n_epochs_kl_warmup
+        Epochs of warm-up of the divergence of latent points; ``"auto"`` takes a quarter of the run, 50 at most.
+    **kwargs
+        Passed to :class:`scvi.train.LowLevelPyroTrainingPlan`.
+    """
+
+    def __init__(
+        self,
+        module: BayesianLDVAE,
+        *,
+        lr: float = 5e-3,
+        n_epochs_kl_warmup: int | Literal["auto"] | None = "auto",
+        **kwargs: Any,
+    ) -> None:
+        self._warmup_is_tied = n_epochs_kl_warmup == "auto"
+        kwargs.setdefault("loss_fn", pyro.infer.TraceMeanField_ELBO())
+        kwargs["optim_kwargs"] = {"lr": lr, **(kwargs.get("optim_kwargs") or {})}
+        epochs = None if n_epochs_kl_warmup == "auto" else n_epochs_kl_warmup
+        super().__init__(module, n_epochs_kl_warmup=epochs, **kwargs)
+        # A module that was trained or loaded before is in evaluation mode, and Lightning leaves it there.
+        module.train()
+
+    @property
+    def n_obs_training(self) -> int | None:
+        """Number of training cells, by which minibatches are scaled up."""
+        return self._n_obs_training
+
+    @n_obs_training.setter
+    def n_obs_training(self, n_obs: int) -> None:
+        self._n_obs_training = n_obs
+        self.module.n_obs = n_obs
+
+    def on_fit_start(self) -> None:
+        """Fit the warm-up to the length of the run."""
+        super().on_fit_start()
+        max_epochs = self.trainer.max_epochs
+        if self._warmup_is_tied and max_epochs is not None and max_epochs > 0:
+            self.n_epochs_kl_warmup = warmup_epochs(max_epochs)
+
+    def _loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Negative ELBO of all training cells, estimated from a minibatch, for each cell."""
+        args, kwargs = self.module._get_fn_args_from_batch(batch)
+        loss = self.differentiable_loss_fn(
+            self.module.model, self.module.guide, *args, kl_weight=self.kl_weight, **kwargs
+        )
+        return loss / (self._n_obs_training or len(args[0]))
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
+        """Return the loss of a minibatch."""
+        loss = self._loss(batch)
+        n_cells = len(batch[REGISTRY_KEYS.X_KEY])
+        self.log("kl_weight", self.kl_weight, on_step=False, on_epoch=True, batch_size=n_cells)
+        self.training_step_outputs.append({"loss": loss.detach()})
+        return {"loss": loss}
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Log the loss of validation cells, with the divergence of the loadings shared out as in training."""
+        n_cells = len(batch[REGISTRY_KEYS.X_KEY])
+        self.log("elbo_validation", self._loss(batch), on_step=False, on_epoch=True, batch_size=n_cells)
