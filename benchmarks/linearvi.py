@@ -76,15 +76,14 @@ def held_out_elbo(model_class: type, adata: AnnData, seed: int, epochs: int, **n
     return {"elbo": float(elbo), "seconds": seconds}
 
 
-def elbo(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
-    for name in ("tasic2016", "zeisel2015_descend", "pbmc_facs"):
+def elbo(seeds: int, epochs: int, datasets: list[str], *, batch_norm: bool) -> Iterator[dict[str, Any]]:
+    kinds: list[tuple[str, type, dict]] = [("CountVI", CountVI, {}), ("LinearVI", LinearVI, {})]
+    if batch_norm:
+        kinds.append(("LinearVI, batch norm", LinearVI, {"use_batch_norm": "both"}))
+    for name in datasets:
         adata = load_counts(name)
         for seed in range(seeds):
-            for label, model_class, network in (
-                ("CountVI", CountVI, {}),
-                ("LinearVI", LinearVI, {}),
-                ("LinearVI, batch norm", LinearVI, {"use_batch_norm": "both"}),
-            ):
+            for label, model_class, network in kinds:
                 row = {"dataset": name, "cells": adata.n_obs, "genes": adata.n_vars, "seed": seed, "model": label}
                 yield row | held_out_elbo(model_class, adata.copy(), seed, epochs, **network)
 
@@ -183,19 +182,25 @@ def aligned_coverage(model: BayesianLinearVI, truth: np.ndarray, level: float = 
     }
 
 
-STUDIES = {"elbo": elbo, "planted": planted, "markers": markers, "programs": programs, "coverage": coverage}
+STUDIES = {"planted": planted, "markers": markers, "programs": programs, "coverage": coverage}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("study", choices=["elbo", *STUDIES])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--datasets", nargs="+", default=["tasic2016", "zeisel2015_descend", "pbmc_facs"])
+    parser.add_argument("--batch-norm", action="store_true", help="elbo: also with batch norm in the decoder")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     rows = []
-    for row in STUDIES[arguments.study](arguments.seeds, arguments.epochs):
+    if arguments.study == "elbo":
+        study = elbo(arguments.seeds, arguments.epochs, arguments.datasets, batch_norm=arguments.batch_norm)
+    else:
+        study = STUDIES[arguments.study](arguments.seeds, arguments.epochs)
+    for row in study:
         rows.append(row)
         print(row, flush=True)
     if arguments.out:

@@ -33,7 +33,7 @@ def model():
 def planted():
     adata = scgauge.datasets.simulate_counts(600, 60, n_latent=3, n_groups=3, rng=0)
     trained = build(adata, setup={}, n_hidden=64)
-    return adata, train_quietly(trained, max_epochs=60, train_size=1.0, plan_kwargs={"lr": 1e-2})
+    return adata, train_quietly(trained, max_epochs=45, train_size=1.0, plan_kwargs={"lr": 2e-2})
 
 
 @pytest.mark.parametrize("gene_likelihood", ["nb", "poisson"])

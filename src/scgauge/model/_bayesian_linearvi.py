@@ -93,7 +93,7 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
         covariance: Covariance = "full",
     ) -> None:
         # Not that of LinearVI, which has options that would contradict the prior.
-        CountModel.__init__(self, adata)
+        CountModel.__init__(self, adata)  # type: ignore[call-arg]
         network: dict[str, Any] = {
             "n_hidden": n_hidden,
             "n_latent": n_latent,

@@ -120,7 +120,7 @@ class LinearVI(LoadingsMixin, CountVI):
         n_free_factors: int = 1,
     ) -> None:
         # Not that of CountVI, which would build a module with another decoder.
-        CountModel.__init__(self, adata, registry)
+        CountModel.__init__(self, adata, registry)  # type: ignore[call-arg]
         network: dict[str, Any] = {
             "n_hidden": n_hidden,
             "n_latent": n_latent,
@@ -139,9 +139,9 @@ class LinearVI(LoadingsMixin, CountVI):
         }
         if mask_key is not None:
             # The mask itself is kept, so that a saved model and a query need no varm.
-            mask_key = read_mask(mask_key, adata, np.asarray(self.get_var_names()).astype(str), n_free_factors)
-            network |= {"mask": mask_key.to_numpy(), "n_latent": mask_key.shape[1]}
-            mask_key = mask_key.iloc[:, : mask_key.shape[1] - n_free_factors]
+            mask = read_mask(mask_key, adata, np.asarray(self.get_var_names()).astype(str), n_free_factors)
+            network |= {"mask": mask.to_numpy(), "n_latent": mask.shape[1]}
+            mask_key = mask.iloc[:, : mask.shape[1] - n_free_factors]
         self._build(adata, network)
         self._start_intercepts()
         self.init_params_ = self._get_init_params(locals())

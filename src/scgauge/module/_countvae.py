@@ -122,8 +122,10 @@ class CountVAE(BaseMinifiedModeModuleClass):
         if not self.use_observed_lib_size:
             self._register_library_prior(library_log_means, library_log_vars)
 
-    def _make_decoder(self, n_categories: Sequence[int], **layers: Any) -> nn.Module:
-        return CountDecoder(self._n_decoder_input, self.n_input, n_categories=n_categories, **self._heads(), **layers)
+    def _make_decoder(self, n_categories: Sequence[int], **arguments: Any) -> nn.Module:
+        """Return the decoder; a subclass has another one."""
+        heads = self._heads()
+        return CountDecoder(self._n_decoder_input, self.n_input, n_categories=n_categories, **heads, **arguments)
 
     @property
     def _n_decoder_input(self) -> int:

@@ -48,6 +48,8 @@ class LDVAE(CountVAE):
         See :class:`CountVAE`.
     """
 
+    decoder: LinearDecoder
+
     def __init__(
         self,
         n_input: int,
@@ -63,23 +65,16 @@ class LDVAE(CountVAE):
         super().__init__(n_input, use_batch_norm=use_batch_norm, **decoder, **network)
         self.l1 = l1
 
-    def _make_decoder(
-        self,
-        n_categories: Sequence[int],
-        *,
-        use_batch_norm: bool,
-        intercept: bool = True,
-        non_negative: bool = False,
-        mask: np.ndarray | None = None,
-        **_hidden_layers: Any,  # a linear decoder has none
-    ) -> nn.Module:
+    def _make_decoder(self, n_categories: Sequence[int], **arguments: Any) -> LinearDecoder:
+        # Hidden layers are asked for as well; a linear decoder has none.
+        mask = arguments["mask"]
         return LinearDecoder(
             self._n_decoder_input,
             self.n_input,
             n_categories=n_categories,
-            use_batch_norm=use_batch_norm,
-            intercept=intercept,
-            non_negative=self.n_latent if non_negative else 0,
+            use_batch_norm=arguments["use_batch_norm"],
+            intercept=arguments["intercept"],
+            non_negative=self.n_latent if arguments["non_negative"] else 0,
             mask=None if mask is None else torch.as_tensor(mask, dtype=torch.bool),
             **self._heads(),
         )

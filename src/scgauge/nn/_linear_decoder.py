@@ -66,7 +66,7 @@ class LinearHead(nn.Module):
                 weight.mul_(mask)
             for effect, n in zip(self.regression.effects.children(), n_categories, strict=True):
                 if n == 1:
-                    effect.get_parameter("weight").zero_().requires_grad_(requires_grad=False)
+                    effect.get_parameter("weight").zero_().requires_grad_(False)  # noqa: FBT003
 
     def weight(self) -> Tensor:
         """Weights of the inputs as they are used, before batch norm, ``(n_genes, n_in)``."""
@@ -87,7 +87,7 @@ class LinearHead(nn.Module):
 
     def _slope(self) -> Tensor | float:
         """Factor of each gene that batch norm in evaluation multiplies with, ``(n_genes, 1)``."""
-        if self.norm is None:
+        if self.norm is None or self.norm.running_var is None:
             return 1.0
         return (self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt())[:, None]
 

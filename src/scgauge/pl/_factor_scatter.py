@@ -58,17 +58,20 @@ def _arrows(panel: Axes, arrows: np.ndarray, genes: list[str], reach: np.ndarray
 def _cells(panel: Axes, points: np.ndarray, color: pd.Series | None) -> None:
     size = float(np.clip(9000 / len(points), 1.5, 18))
     if color is None:
-        panel.scatter(*points.T, s=size, color="#9db4c8", linewidths=0, rasterized=True)
+        panel.scatter(points[:, 0], points[:, 1], s=size, color="#9db4c8", linewidths=0, rasterized=True)
         return
     if color.dtype.kind in "if":
-        image = panel.scatter(*points.T, s=size, c=color.to_numpy(), cmap="viridis", linewidths=0, rasterized=True)
+        image = panel.scatter(
+            points[:, 0], points[:, 1], s=size, c=color.to_numpy(), cmap="viridis", linewidths=0, rasterized=True
+        )
         panel.figure.colorbar(image, ax=panel, shrink=0.6, label=str(color.name))
         return
     groups = color.astype(str).to_numpy()
     names = [str(name) for name in color.cat.categories] if hasattr(color, "cat") else sorted(set(groups))
     names = [name for name in names if name in set(groups)]
     for name, shade in group_colors(names).items():
-        panel.scatter(*points[groups == name].T, s=size, color=shade, linewidths=0, label=name, rasterized=True)
+        x, y = points[groups == name].T
+        panel.scatter(x, y, s=size, color=shade, linewidths=0, label=name, rasterized=True)
     panel.legend(
         title=str(color.name), loc="upper left", bbox_to_anchor=(1.01, 1.01), frameon=False, fontsize="small",
         ncols=-(-len(names) // LEGEND_ROWS), markerscale=(40 / size) ** 0.5, alignment="left",
