@@ -25,11 +25,11 @@ def model(request) -> LinearVI:
 @pytest.fixture(scope="module")
 def planted() -> tuple[AnnData, LinearVI]:
     """Cells with planted sparse loadings and a model that was trained long enough to find them."""
-    adata = scgauge.datasets.simulate_counts(800, 60, n_latent=3, n_groups=3, rng=0)
+    adata = scgauge.datasets.simulate_counts(600, 60, n_latent=3, n_groups=3, rng=0)
     return adata, train_planted(adata)
 
 
-def train_planted(adata, *, setup=None, epochs=60, **arguments):
+def train_planted(adata, *, setup=None, epochs=45, **arguments):
     scvi.settings.seed = 0
     LinearVI.setup_anndata(adata, **(setup or {}))
     model = LinearVI(adata, n_latent=adata.varm["loadings"].shape[1], **arguments)
@@ -306,7 +306,7 @@ def test_a_masked_program_finds_its_factor(planted):
     scvi.settings.seed = 0
     LinearVI.setup_anndata(adata)
     model = train_quietly(
-        LinearVI(adata, mask_key="sets", n_free_factors=0), max_epochs=60, train_size=1.0, plan_kwargs={"lr": 1e-2}
+        LinearVI(adata, mask_key="sets", n_free_factors=0), max_epochs=30, train_size=1.0, plan_kwargs={"lr": 1e-2}
     )
     latent = model.get_latent_representation()
     for k in range(3):
