@@ -136,7 +136,7 @@ def markers(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
 
 
 def programs(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
-    adata = load_counts("scgen_kang", 10_000)
+    adata = load_counts("scgen_kang", 3000)
     sets = scgauge.datasets.gene_sets("hallmark")
     scgauge.pp.gene_set_mask(adata, gene_sets=sets, min_genes=10)
     stimulated = (adata.obs["condition"] == "stimulated").to_numpy()
@@ -145,7 +145,7 @@ def programs(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
         LinearVI.setup_anndata(adata)
         model = LinearVI(adata, mask_key="gene_sets", n_free_factors=1)
         model.train(max_epochs=epochs, plan_kwargs={"lr": 5e-3}, enable_progress_bar=False, logger=None)
-        z = pd.DataFrame(model.get_latent_representation(order="explained"), columns=model.get_loadings().columns)
+        z = pd.DataFrame(model.get_latent_representation(), columns=model.factor_names)
         gap = z[stimulated].mean() - z[~stimulated].mean()
         pooled = np.sqrt((z[stimulated].var() + z[~stimulated].var()) / 2)
         ranked = (gap / pooled).sort_values(key=np.abs, ascending=False)

@@ -21,8 +21,10 @@ from scgauge.nn import likelihood
 Rotation = Literal["varimax", "svd"]
 Order = Literal["explained"]
 
-#: Cells on which the explained deviance is measured, at most, and cells whose covariance is taken.
-N_CELLS, N_CELLS_COVARIANCE = 2000, 10_000
+#: Cells whose covariance is taken, at most.
+N_CELLS_COVARIANCE = 10_000
+#: Cells on which the explained deviance is measured, at least and at most, and the entries that it may decode between.
+N_CELLS, N_ENTRIES = (200, 2000), 2 * 10**8
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _centred(adapter: Adapter) -> np.ndarray:
     return loadings - loadings.mean(0) if getattr(adapter.model.module, "has_free_constant", True) else loadings
 
 
-def explained_deviance(adapter: Adapter, rotation: np.ndarray, *, n_cells: int = N_CELLS) -> pd.Series:
+def explained_deviance(adapter: Adapter, rotation: np.ndarray, *, n_cells: int | None = None) -> pd.Series:
     """Return the share of the explained deviance that is lost if a factor is held at its mean, for each factor.
 
     Parameters
@@ -214,7 +216,8 @@ def explained_deviance(adapter: Adapter, rotation: np.ndarray, *, n_cells: int =
     rotation
         Rotation of the latent space, ``(n_latent, n_factors)``.
     n_cells
-        Number of training cells at most; the same ones in each call.
+        Number of training cells at most, the same ones in each call. ``None`` takes 2000, or fewer (200 at least) where
+        there are so many genes and factors that it would take more than some seconds.
 
     Raises
     ------
@@ -224,6 +227,8 @@ def explained_deviance(adapter: Adapter, rotation: np.ndarray, *, n_cells: int =
     if getattr(adapter.model, "minified_data_type", None) == ADATA_MINIFY_TYPE.LATENT_POSTERIOR:
         message = "The data are minified; the explained deviance needs the counts. Pass order=None."
         raise ValueError(message)
+    if n_cells is None:
+        n_cells = int(np.clip(N_ENTRIES // (len(adapter.genes) * (len(rotation) + 2)), *N_CELLS))
     cells = _some_cells(adapter, n_cells)
     z = adapter.transform_latent(np.asarray(adapter.encode(cells)[0], dtype=np.float64))
     context = adapter.context(cells)

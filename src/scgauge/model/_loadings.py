@@ -7,7 +7,7 @@ import pandas as pd
 from scvi import REGISTRY_KEYS
 
 from scgauge._core.adapter import adapt
-from scgauge.model._factors import N_CELLS, explained_deviance, factors_of, rotation_of
+from scgauge.model._factors import explained_deviance, factors_of, rotation_of
 from scgauge.model._query import categories_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class LoadingsMixin:
         return factors_of(adapt(self), rotation=rotation, order=order).rotation
 
     def get_explained_deviance(
-        self, *, rotation: Rotation | np.ndarray | None = None, n_cells: int = N_CELLS
+        self, *, rotation: Rotation | np.ndarray | None = None, n_cells: int | None = None
     ) -> pd.Series:
         r"""Return how much of what the model explains is lost without each factor.
 
@@ -93,7 +93,8 @@ class LoadingsMixin:
         rotation
             See :meth:`get_loadings`.
         n_cells
-            Training cells to use at most.
+            Training cells to use at most, the same ones in each call. ``None`` takes 2000, or fewer (200 at least) where
+            there are so many genes and factors that it would take more than some seconds.
 
         Returns
         -------
