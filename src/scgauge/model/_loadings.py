@@ -93,8 +93,8 @@ class LoadingsMixin:
         rotation
             See :meth:`get_loadings`.
         n_cells
-            Training cells to use at most, the same ones in each call. ``None`` takes 2000, or fewer (200 at least) where
-            there are so many genes and factors that it would take more than some seconds.
+            Training cells to use at most, the same ones in each call. ``None`` takes 2000, or fewer (200 at least)
+            where there are so many genes and factors that it would take more than some seconds.
 
         Returns
         -------
