@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from scvi.module.base import LossOutput
 from torch import nn
@@ -12,7 +13,6 @@ from scgauge.nn import LinearDecoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from torch import Tensor
 
 
@@ -75,7 +75,7 @@ class LDVAE(CountVAE):
             use_batch_norm=arguments["use_batch_norm"],
             intercept=arguments["intercept"],
             non_negative=self.n_latent if arguments["non_negative"] else 0,
-            mask=None if mask is None else torch.as_tensor(mask, dtype=torch.bool),
+            mask=None if mask is None else torch.tensor(np.array(mask, dtype=bool)),
             **self._heads(),
         )
 

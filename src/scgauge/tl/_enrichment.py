@@ -27,7 +27,6 @@ def enrichment(loadings: pd.DataFrame, gene_sets: Mapping[str, Sequence[str]]) -
     -------
     Table with the columns ``factor``, ``gene_set``, ``n_genes``, ``score``, ``padj``, highest score first.
     """
-    decoupler = need("decoupler", extra="enrich", purpose="the enrichment of gene sets in factors")
     genes = set(loadings.index)
     found = {str(name): sorted(genes.intersection(map(str, members))) for name, members in gene_sets.items()}
     found = {name: members for name, members in found.items() if len(members) >= _FEWEST_GENES}
@@ -37,6 +36,7 @@ def enrichment(loadings: pd.DataFrame, gene_sets: Mapping[str, Sequence[str]]) -
             f"{loadings.index[0]!r}."
         )
         raise ValueError(message)
+    decoupler = need("decoupler", extra="enrich", purpose="the enrichment of gene sets in factors")
     net = pd.DataFrame(
         [(name, gene) for name, members in found.items() for gene in members], columns=["source", "target"]
     )
