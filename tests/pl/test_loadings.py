@@ -17,7 +17,7 @@ pytestmark = pytest.mark.quick
 @pytest.fixture(scope="module")
 def adata():
     cells = make_cells()
-    scgauge.tl.loadings(cells, fit(LinearVI, make_cells(), setup={}), n_genes=8)
+    scgauge.tl.loadings(cells, fit(LinearVI, make_cells(), setup={}, epochs=20), n_genes=8)
     return cells
 
 

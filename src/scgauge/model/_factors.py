@@ -255,14 +255,16 @@ def _dense(block: Any) -> np.ndarray:
 
 def _log_likelihood(name: str, x: np.ndarray, parameters: dict[str, np.ndarray]) -> float:
     """Sum of the log likelihood over cells and genes."""
-    tensors: dict[str, Any] = {key: torch.as_tensor(value) for key, value in parameters.items()}
-    mean = tensors["mean"]
-    dropout = tensors.get("dropout")
+    tensors = {key: torch.as_tensor(value) for key, value in parameters.items()}
+    mean: Any = tensors["mean"]
+    dispersion, dropout = tensors.get("dispersions"), tensors.get("dropout")
+    scale = {"bernoulli": lambda: torch.logit(mean, eps=1e-7), "normal": lambda: mean}.get(name, lambda: mean.log())
     px = likelihood(
         name,
-        scale=torch.logit(mean, eps=1e-7) if name == "bernoulli" else mean,
-        rate=mean,
-        dispersion=tensors.get("dispersions"),
+        scale=scale(),
+        log_exposure=mean.new_zeros(len(mean), 1),
+        log_dispersion=None if dispersion is None else dispersion.log(),
         zi_logits=None if dropout is None else torch.logit(dropout, eps=1e-7),
+        normalise=False,
     )
-    return float(px.log_prob(torch.as_tensor(x, dtype=mean.dtype)).sum())
+    return float(px.log_likelihood(torch.as_tensor(x, dtype=mean.dtype)).sum())

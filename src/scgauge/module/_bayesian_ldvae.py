@@ -12,6 +12,7 @@ from torch.nn.functional import linear, softplus
 
 from scgauge._core.compat import MODULE_KEYS
 from scgauge.module._ldvae import LDVAE
+from scgauge.nn import SparseRows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +79,8 @@ class BayesianLDVAE(LDVAE, PyroBaseModuleClass):
     def _get_fn_args_from_batch(tensor_dict: dict[str, Tensor]) -> tuple[tuple, dict[str, Any]]:
         keys = (REGISTRY_KEYS.CONT_COVS_KEY, REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.SIZE_FACTOR_KEY)
         others = (tensor_dict.get(key) for key in keys)
-        return (tensor_dict[REGISTRY_KEYS.X_KEY], tensor_dict[REGISTRY_KEYS.BATCH_KEY], *others), {}
+        x = tensor_dict[REGISTRY_KEYS.X_KEY]
+        return (x.to_dense() if isinstance(x, SparseRows) else x, tensor_dict[REGISTRY_KEYS.BATCH_KEY], *others), {}
 
     def model(
         self,
@@ -116,11 +118,13 @@ class BayesianLDVAE(LDVAE, PyroBaseModuleClass):
         weights = torch.cat((loadings, head.linear.weight[:, self.n_latent :]), dim=1)
         inputs = z if cont_covs is None else torch.cat((z, cont_covs), dim=-1)
         logits = head.add_effects(linear(inputs, weights, head.linear.bias), self._codes(batch_index, cat_covs))
-        exposure = size_factor if self.use_size_factor else x.sum(1, keepdim=True)
-        rate = self.decoder.activation(logits) * exposure + 1e-8
-        theta = self._dispersion(None, batch_index)
-        if theta is None:
+        exposure: Any = size_factor if self.use_size_factor else x.sum(1, keepdim=True)
+        shares = self.decoder.activation(logits).exp() if self.use_size_factor else logits.softmax(-1)
+        rate = shares * exposure + 1e-8
+        log_theta = self._log_dispersion(None, batch_index)
+        if log_theta is None:
             return dist.Poisson(rate)
+        theta = log_theta.exp()
         return dist.NegativeBinomial(theta, logits=rate.log() - theta.log())
 
     def guide(

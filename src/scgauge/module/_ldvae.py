@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scvi.module.base import LossOutput
-from torch import nn
 
 from scgauge.module._countvae import CountVAE, NormWhere
 from scgauge.nn import LinearDecoder
@@ -83,7 +82,8 @@ class LDVAE(CountVAE):
     def has_free_constant(self) -> bool:
         """Whether a constant may be added to all loadings of a factor without any change: with a softmax alone."""
         head = self.decoder.scale
-        return isinstance(self.decoder.activation, nn.Softmax) and head.mask is None and not head.non_negative
+        is_softmax = self.spec.counts and not self.use_size_factor
+        return is_softmax and head.mask is None and not head.non_negative
 
     def get_loadings(self) -> np.ndarray:
         """Return loadings as they are, batch norm folded in, ``(n_genes, n_latent)``."""

@@ -122,7 +122,7 @@ class LinearDecoder(nn.Module):
     n_genes
         Number of genes.
     activation
-        Activation of the scale head: softmax over genes, softplus (with given size factors) or the identity.
+        Activation of the scale head: the identity, or `LogSoftplus` with given size factors.
     with_dispersion
         Whether each cell has its own dispersion.
     with_zero_inflation
