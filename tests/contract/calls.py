@@ -116,6 +116,12 @@ CALLS: dict[str, Call] = {
     "metrics.silhouette": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"]), match="labels"
     ),
+    "metrics.two_sample_test": Call(
+        data=lambda: (points(0), points(1)),
+        kwargs={"n_permutations": 19, "rng": 0},
+        bad={"statistic": "euclid"},
+        match="statistic='euclid'",
+    ),
     "pl.embedding_overlay": Call(
         data=lambda: (cells(0), cells(1)),
         kwargs={"basis": "X_latent"},
@@ -126,6 +132,12 @@ CALLS: dict[str, Call] = {
     "pl.history": Call(data=lambda: (model(),), bad={"ax": [1, 2]}, error=TypeError, match="Axes"),
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.two_sample": Call(
+        data=lambda: (scgauge.tl.two_sample_test(points(0), points(1), n_permutations=19, rng=0),),
+        bad_data=lambda: ({"pvalue": 1},),
+        error=TypeError,
+        match="two_sample_test",
+    ),
     "pp.binarize": Call(data=lambda: (cells(),), bad={"quantile": 1.0}, match="quantile=1.0"),
     "pp.hvg_counts": Call(
         data=lambda: (cells(),), kwargs={"n_top_genes": 3}, bad={"flavor": "cell_ranger"}, match="flavor='cell_ranger'"
@@ -150,6 +162,13 @@ CALLS: dict[str, Call] = {
         kwargs={"rng": 0, "progress": False},
         bad={"source": "nowhere"},
         match="source='nowhere'",
+    ),
+    "tl.two_sample_test": Call(
+        data=lambda: (cells(0), cells(1)),
+        kwargs={"n_permutations": 19, "rng": 0},
+        bad={"use_rep": "X_none"},
+        error=KeyError,
+        match="X_none",
     ),
 }
 

@@ -4,6 +4,7 @@ from ._energy import energy_distance
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
 from ._prior_gap import PriorGap, prior_gap
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
+from ._two_sample import TwoSampleResult, two_sample_test
 
 __all__ = [
     "CellMarginals",
@@ -11,10 +12,12 @@ __all__ = [
     "GeneMarginals",
     "PriorGap",
     "Silhouette",
+    "TwoSampleResult",
     "cell_marginals",
     "distance_ratio",
     "energy_distance",
     "gene_marginals",
     "prior_gap",
     "silhouette",
+    "two_sample_test",
 ]
