@@ -63,6 +63,12 @@ def with_distances() -> tuple[AnnData]:
     return (adata,)
 
 
+def binary(seed: int = 0) -> AnnData:
+    adata = cells(seed)
+    scgauge.pp.binarize(adata, threshold=3)
+    return adata
+
+
 def points(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(N_CELLS, 3))
 
@@ -105,11 +111,37 @@ CALLS: dict[str, Call] = {
         data=lambda: (30, 20), kwargs={"n_batches": 2, "rng": 0}, bad={"n_latent": 0}, match="n_latent=0"
     ),
     "metrics.cell_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
+    "metrics.classifier_two_sample": Call(
+        data=lambda: (points(0), points(1)),
+        kwargs={"rng": 0},
+        bad={"classifier": "forest"},
+        match="classifier='forest'",
+    ),
+    "metrics.compare_log_odds": Call(
+        data=lambda: (binary(0).layers["binary"], binary(1).layers["binary"]),
+        bad={"correction": "none"},
+        match="correction='none'",
+    ),
+    "metrics.density_coverage": Call(
+        data=lambda: (points(0), points(1)), bad={"n_neighbors": 40}, match="n_neighbors=40"
+    ),
+    "metrics.dependence": Call(data=lambda: (points(),), bad={"kind": "kendall"}, match="kind='kendall'"),
     "metrics.distance_ratio": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"] * N_CELLS), match="one group"
     ),
     "metrics.energy_distance": Call(data=lambda: (points(0), points(1)), bad={"estimator": "w"}, match="estimator='w'"),
     "metrics.gene_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
+    "metrics.log_odds_ratio": Call(
+        data=lambda: (binary().layers["binary"],), bad_data=lambda: (cells().X,), match="only 0 and 1"
+    ),
+    "metrics.matrix_agreement": Call(
+        data=lambda: (np.corrcoef(points(0).T), np.corrcoef(points(1).T)),
+        bad_data=lambda: (np.eye(3), np.eye(2)),
+        match="found",
+    ),
+    "metrics.neighbor_mixing": Call(
+        data=lambda: (points(0), points(1)), bad={"n_neighbors": 40}, match="n_neighbors=40"
+    ),
     "metrics.prior_gap": Call(
         data=lambda: (points(), np.ones((N_CELLS, 3))), kwargs={"rng": 0}, bad={"n_samples": 1}, match="n_samples=1"
     ),
@@ -122,6 +154,9 @@ CALLS: dict[str, Call] = {
         bad={"statistic": "euclid"},
         match="statistic='euclid'",
     ),
+    "pl.correlation_agreement": Call(
+        data=lambda: (cells(0), cells(1)), bad={"kind": "kendall"}, match="kind='kendall'"
+    ),
     "pl.embedding_overlay": Call(
         data=lambda: (cells(0), cells(1)),
         kwargs={"basis": "X_latent"},
@@ -131,6 +166,7 @@ CALLS: dict[str, Call] = {
     ),
     "pl.history": Call(data=lambda: (model(),), bad={"ax": [1, 2]}, error=TypeError, match="Axes"),
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.log_odds": Call(data=lambda: (binary(0), binary(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.two_sample": Call(
         data=lambda: (scgauge.tl.two_sample_test(points(0), points(1), n_permutations=19, rng=0),),
@@ -150,6 +186,9 @@ CALLS: dict[str, Call] = {
         error=KeyError,
         match="groupby='nowhere'",
     ),
+    "tl.compare_log_odds": Call(
+        data=lambda: (binary(0), binary(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"
+    ),
     "tl.latent_distances": Call(
         data=lambda: (cells(),),
         kwargs={"use_rep": "X_latent", "groupby": "group", "rng": 0},
@@ -157,6 +196,7 @@ CALLS: dict[str, Call] = {
         error=KeyError,
         match="nowhere",
     ),
+    "tl.log_odds_ratio": Call(data=lambda: (binary(),), bad={"layer": None}, match="binarize"),
     "tl.sample": Call(
         data=lambda: (model(), 5),
         kwargs={"rng": 0, "progress": False},

@@ -1,6 +1,10 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
+from ._classifier import ClassifierTest, classifier_two_sample
+from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
+from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._energy import energy_distance
+from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
 from ._prior_gap import PriorGap, prior_gap
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
@@ -8,15 +12,28 @@ from ._two_sample import TwoSampleResult, two_sample_test
 
 __all__ = [
     "CellMarginals",
+    "ClassifierTest",
+    "DensityCoverage",
     "DistanceRatio",
     "GeneMarginals",
+    "LogOdds",
+    "LogOddsAgreement",
+    "MatrixAgreement",
+    "NeighborMixing",
     "PriorGap",
     "Silhouette",
     "TwoSampleResult",
     "cell_marginals",
+    "classifier_two_sample",
+    "compare_log_odds",
+    "density_coverage",
+    "dependence",
     "distance_ratio",
     "energy_distance",
     "gene_marginals",
+    "log_odds_ratio",
+    "matrix_agreement",
+    "neighbor_mixing",
     "prior_gap",
     "silhouette",
     "two_sample_test",

@@ -1,9 +1,19 @@
 """Figures of what `tl` wrote."""
 
+from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
 from ._history import history
 from ._latent_distances import latent_distances
+from ._log_odds import log_odds
 from ._marginals import marginals
 from ._two_sample import two_sample
 
-__all__ = ["embedding_overlay", "history", "latent_distances", "marginals", "two_sample"]
+__all__ = [
+    "correlation_agreement",
+    "embedding_overlay",
+    "history",
+    "latent_distances",
+    "log_odds",
+    "marginals",
+    "two_sample",
+]
