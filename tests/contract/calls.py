@@ -69,6 +69,39 @@ def binary(seed: int = 0) -> AnnData:
     return adata
 
 
+def more_cells(seed: int, n_cells: int) -> AnnData:
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(rng.gamma(2, 2, (n_cells, N_GENES))).astype(np.float32)
+    counts[:, 0] += 1
+    names = [f"cell{seed}_{i}" for i in range(n_cells)]
+    return AnnData(sparse.csr_matrix(counts), obs=pd.DataFrame(index=names), var=cells().var)
+
+
+def real_and_synthetic() -> tuple[AnnData, AnnData]:
+    return more_cells(0, 160), more_cells(1, 60)
+
+
+@cache
+def larger_model() -> scgauge.model.CountVI:
+    """With enough cells held out to score against."""
+    adata = more_cells(0, 120)
+    scgauge.model.CountVI.setup_anndata(adata)
+    trained = scgauge.model.CountVI(adata, n_latent=2, n_hidden=8)
+    trained.train(max_epochs=1, train_size=0.75, enable_progress_bar=False, accelerator="cpu")
+    return trained
+
+
+@cache
+def _scored() -> AnnData:
+    real, synthetic = real_and_synthetic()
+    scgauge.tl.synthetic_quality(real, synthetic, n_splits=2, rng=0)
+    return synthetic
+
+
+def scored() -> tuple[AnnData]:
+    return (_scored().copy(),)
+
+
 def points(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(N_CELLS, 3))
 
@@ -131,6 +164,9 @@ CALLS: dict[str, Call] = {
     ),
     "metrics.energy_distance": Call(data=lambda: (points(0), points(1)), bad={"estimator": "w"}, match="estimator='w'"),
     "metrics.gene_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
+    "metrics.independent_copy": Call(
+        data=lambda: (cells().X,), kwargs={"rng": 0}, bad_data=lambda: (np.ones(3),), match=r"\(3,\)"
+    ),
     "metrics.log_odds_ratio": Call(
         data=lambda: (binary().layers["binary"],), bad_data=lambda: (cells().X,), match="only 0 and 1"
     ),
@@ -141,6 +177,9 @@ CALLS: dict[str, Call] = {
     ),
     "metrics.neighbor_mixing": Call(
         data=lambda: (points(0), points(1)), bad={"n_neighbors": 40}, match="n_neighbors=40"
+    ),
+    "metrics.poisson_copy": Call(
+        data=lambda: (cells().X,), kwargs={"rng": 0}, bad_data=lambda: (points(),), match="negative"
     ),
     "metrics.prior_gap": Call(
         data=lambda: (points(), np.ones((N_CELLS, 3))), kwargs={"rng": 0}, bad={"n_samples": 1}, match="n_samples=1"
@@ -168,6 +207,7 @@ CALLS: dict[str, Call] = {
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.log_odds": Call(data=lambda: (binary(0), binary(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.synthetic_quality": Call(data=scored, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.two_sample": Call(
         data=lambda: (scgauge.tl.two_sample_test(points(0), points(1), n_permutations=19, rng=0),),
         bad_data=lambda: ({"pvalue": 1},),
@@ -186,6 +226,12 @@ CALLS: dict[str, Call] = {
         error=KeyError,
         match="groupby='nowhere'",
     ),
+    "tl.compare_sources": Call(
+        data=lambda: (larger_model(),),
+        kwargs={"n_splits": 2, "rng": 0, "progress": False},
+        bad={"n_splits": 1},
+        match="n_splits=1",
+    ),
     "tl.compare_log_odds": Call(
         data=lambda: (binary(0), binary(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"
     ),
@@ -202,6 +248,12 @@ CALLS: dict[str, Call] = {
         kwargs={"rng": 0, "progress": False},
         bad={"source": "nowhere"},
         match="source='nowhere'",
+    ),
+    "tl.synthetic_quality": Call(
+        data=real_and_synthetic,
+        kwargs={"n_splits": 2, "rng": 0, "progress": False},
+        bad={"n_splits": 1},
+        match="n_splits=1",
     ),
     "tl.two_sample_test": Call(
         data=lambda: (cells(0), cells(1)),

@@ -240,15 +240,17 @@ class VAEAdapter:
     def encode(self, cells: np.ndarray | None = None, adata: AnnData | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the approximate posterior, ``(n_cells, n_latent)`` each."""
         data = None if adata is None else shell(adata)
-        return self.model.get_latent_representation(data, indices=cells, return_dist=True)
+        with torch.random.fork_rng(devices=[]):  # data loaders draw from the global state
+            return self.model.get_latent_representation(data, indices=cells, return_dist=True)
 
     @torch.inference_mode()
     def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the posterior of a latent log library size, ``(n_cells,)`` each."""
         parts = []
-        for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
-            ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
-            parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())
+        with torch.random.fork_rng(devices=[]):
+            for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
+                ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
+                parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())
         mean, variance = np.concatenate(parts).T
         return mean, variance
 

@@ -14,6 +14,9 @@ SAMPLE = "sample"
 #: Default ``key_added`` of each writing function, ``<function name>`` unless scanpy has a convention of its own.
 LATENT_DISTANCES = "latent_distances"
 LOG_ODDS = "log_odds"
+SYNTHETIC_QUALITY = "synthetic_quality"
+MEMORIZATION = "memorization"
+PRIOR_GAP = "prior_gap"
 #: What a page about a model writes into the cells it hands back: latent points, their UMAP, and how they were made.
 X_SCGAUGE = "X_scgauge"
 X_SCGAUGE_UMAP = "X_scgauge_umap"

@@ -6,6 +6,7 @@ from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._energy import energy_distance
 from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
+from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._two_sample import TwoSampleResult, two_sample_test
@@ -31,9 +32,11 @@ __all__ = [
     "distance_ratio",
     "energy_distance",
     "gene_marginals",
+    "independent_copy",
     "log_odds_ratio",
     "matrix_agreement",
     "neighbor_mixing",
+    "poisson_copy",
     "prior_gap",
     "silhouette",
     "two_sample_test",

@@ -57,7 +57,7 @@ def _builder(classifier: str) -> Callable[[int], Any]:
     if classifier == "logistic":
         return lambda _: make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     return lambda seed: HistGradientBoostingClassifier(
-        max_iter=50, max_leaf_nodes=15, early_stopping=False, random_state=seed
+        max_iter=40, max_leaf_nodes=8, early_stopping=False, random_state=seed
     )
 
 

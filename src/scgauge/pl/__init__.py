@@ -6,6 +6,7 @@ from ._history import history
 from ._latent_distances import latent_distances
 from ._log_odds import log_odds
 from ._marginals import marginals
+from ._synthetic_quality import synthetic_quality
 from ._two_sample import two_sample
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "latent_distances",
     "log_odds",
     "marginals",
+    "synthetic_quality",
     "two_sample",
 ]

@@ -1,8 +1,18 @@
 """Checks and explanations on AnnData and trained models."""
 
+from ._compare_sources import compare_sources
 from ._latent_distances import latent_distances
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._sample import sample
+from ._synthetic_quality import synthetic_quality
 from ._two_sample_test import two_sample_test
 
-__all__ = ["compare_log_odds", "latent_distances", "log_odds_ratio", "sample", "two_sample_test"]
+__all__ = [
+    "compare_log_odds",
+    "compare_sources",
+    "latent_distances",
+    "log_odds_ratio",
+    "sample",
+    "synthetic_quality",
+    "two_sample_test",
+]
