@@ -102,6 +102,12 @@ def scored() -> tuple[AnnData]:
     return (_scored().copy(),)
 
 
+def remembered() -> tuple[AnnData]:
+    real, synthetic = real_and_synthetic()
+    scgauge.tl.memorization(real, synthetic, holdout=more_cells(2, 60), n_bootstrap=5, rng=0)
+    return (synthetic,)
+
+
 def points(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(N_CELLS, 3))
 
@@ -175,6 +181,12 @@ CALLS: dict[str, Call] = {
         bad_data=lambda: (np.eye(3), np.eye(2)),
         match="found",
     ),
+    "metrics.memorization": Call(
+        data=lambda: (points(0), points(1)),
+        kwargs={"holdout": points(2), "n_bootstrap": 5, "rng": 0},
+        bad={"n_bootstrap": 1},
+        match="n_bootstrap=1",
+    ),
     "metrics.neighbor_mixing": Call(
         data=lambda: (points(0), points(1)), bad={"n_neighbors": 40}, match="n_neighbors=40"
     ),
@@ -207,6 +219,7 @@ CALLS: dict[str, Call] = {
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.log_odds": Call(data=lambda: (binary(0), binary(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.memorization": Call(data=remembered, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.synthetic_quality": Call(data=scored, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.two_sample": Call(
         data=lambda: (scgauge.tl.two_sample_test(points(0), points(1), n_permutations=19, rng=0),),
@@ -243,6 +256,12 @@ CALLS: dict[str, Call] = {
         match="nowhere",
     ),
     "tl.log_odds_ratio": Call(data=lambda: (binary(),), bad={"layer": None}, match="binarize"),
+    "tl.memorization": Call(
+        data=real_and_synthetic,
+        kwargs={"holdout": more_cells(2, 60), "n_bootstrap": 5, "rng": 0},
+        bad={"holdout": None},
+        match="holdout",
+    ),
     "tl.sample": Call(
         data=lambda: (model(), 5),
         kwargs={"rng": 0, "progress": False},

@@ -6,6 +6,7 @@ from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._energy import energy_distance
 from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
+from ._memorization import Memorization, memorization
 from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
@@ -20,6 +21,7 @@ __all__ = [
     "LogOdds",
     "LogOddsAgreement",
     "MatrixAgreement",
+    "Memorization",
     "NeighborMixing",
     "PriorGap",
     "Silhouette",
@@ -35,6 +37,7 @@ __all__ = [
     "independent_copy",
     "log_odds_ratio",
     "matrix_agreement",
+    "memorization",
     "neighbor_mixing",
     "poisson_copy",
     "prior_gap",

@@ -6,6 +6,7 @@ from ._history import history
 from ._latent_distances import latent_distances
 from ._log_odds import log_odds
 from ._marginals import marginals
+from ._memorization import memorization
 from ._synthetic_quality import synthetic_quality
 from ._two_sample import two_sample
 
@@ -16,6 +17,7 @@ __all__ = [
     "latent_distances",
     "log_odds",
     "marginals",
+    "memorization",
     "synthetic_quality",
     "two_sample",
 ]

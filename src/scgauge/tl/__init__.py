@@ -3,6 +3,7 @@
 from ._compare_sources import compare_sources
 from ._latent_distances import latent_distances
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
+from ._memorization import memorization
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
 from ._two_sample_test import two_sample_test
@@ -12,6 +13,7 @@ __all__ = [
     "compare_sources",
     "latent_distances",
     "log_odds_ratio",
+    "memorization",
     "sample",
     "synthetic_quality",
     "two_sample_test",
