@@ -108,6 +108,11 @@ def remembered() -> tuple[AnnData]:
     return (synthetic,)
 
 
+def curve() -> pd.DataFrame:
+    rows = [(n, 0, family, "mean", "rmse", 10 / n) for n in (50, 100) for family in ("genes", "cells")]
+    return pd.DataFrame(rows, columns=["n_obs", "seed", "family", "property", "statistic", "scaled"])
+
+
 def points(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(N_CELLS, 3))
 
@@ -217,6 +222,7 @@ CALLS: dict[str, Call] = {
     ),
     "pl.history": Call(data=lambda: (model(),), bad={"ax": [1, 2]}, error=TypeError, match="Axes"),
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.learning_curve": Call(data=lambda: (curve(),), bad_data=lambda: ([1],), error=TypeError, match="list"),
     "pl.log_odds": Call(data=lambda: (binary(0), binary(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.memorization": Call(data=remembered, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
@@ -254,6 +260,13 @@ CALLS: dict[str, Call] = {
         bad={"groupby": "nowhere"},
         error=KeyError,
         match="nowhere",
+    ),
+    "tl.learning_curve": Call(
+        data=lambda: (more_cells(0, 330),),
+        kwargs={"fit": lambda cells, seed: more_cells(seed, 140), "sizes": [50], "n_seeds": 1, "rng": 0}
+        | {"progress": False},
+        bad={"sizes": [500]},
+        match="sizes",
     ),
     "tl.log_odds_ratio": Call(data=lambda: (binary(),), bad={"layer": None}, match="binarize"),
     "tl.memorization": Call(

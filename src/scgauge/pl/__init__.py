@@ -4,6 +4,7 @@ from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
 from ._history import history
 from ._latent_distances import latent_distances
+from ._learning_curve import learning_curve
 from ._log_odds import log_odds
 from ._marginals import marginals
 from ._memorization import memorization
@@ -15,6 +16,7 @@ __all__ = [
     "embedding_overlay",
     "history",
     "latent_distances",
+    "learning_curve",
     "log_odds",
     "marginals",
     "memorization",

@@ -2,6 +2,7 @@
 
 from ._compare_sources import compare_sources
 from ._latent_distances import latent_distances
+from ._learning_curve import learning_curve
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._memorization import memorization
 from ._sample import sample
@@ -12,6 +13,7 @@ __all__ = [
     "compare_log_odds",
     "compare_sources",
     "latent_distances",
+    "learning_curve",
     "log_odds_ratio",
     "memorization",
     "sample",

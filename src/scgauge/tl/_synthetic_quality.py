@@ -32,6 +32,8 @@ MOST, FEWEST = 1500, 20
 _N_FEATURES = 50
 #: Where ceiling and floor differ by less than this many standard errors nothing is scaled.
 _SEPARATION = 3
+#: Score above which a statistic counts no worse in the means of families: one alone should not decide them.
+_WORST = 2
 _COLUMNS = [
     "group", "family", "property", "statistic", "value", "se", "floor", "floor_se", "ceiling", "ceiling_se", "scaled",
     "yardstick",
@@ -118,7 +120,7 @@ def synthetic_quality(  # noqa: PLR0913 - ten without `key_added`, `copy`, `rng`
         ``statistic``, ``value``, ``se``, ``floor``, ``floor_se``, ``ceiling``, ``ceiling_se``, ``scaled`` and
         ``yardstick``, the copy behind the ceiling. The p-value of the energy test is not scaled.
         ``"overall"``: data frame with the mean of ``scaled`` for each ``group`` and ``family``, and over families as
-        family ``"all"``; values below 0 count as 0.
+        family ``"all"``; values below 0 count as 0 and above 2 as 2.
         ``"features"``: data frame of the genes that tell synthetic from real cells best in a logistic regression:
         ``group``, ``gene``, ``weight`` (positive where synthetic cells have more).
 
@@ -317,8 +319,8 @@ class _Comparison:
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the scaled scores of each property, then of each family, then of all; values below 0 count as 0."""
-    clipped = table.assign(scaled=table["scaled"].clip(lower=0)).dropna(subset="scaled")
+    """Mean of the scaled scores of each property, then of each family, then of all, after limiting them."""
+    clipped = table.assign(scaled=table["scaled"].clip(0, _WORST)).dropna(subset="scaled")
     by_property = clipped.groupby(["group", "family", "property"], sort=False)["scaled"].mean()
     by_family = by_property.groupby(level=["group", "family"], sort=False).mean().reset_index()
     of_all = by_family.groupby("group", sort=False)["scaled"].mean().reset_index().assign(family="all")
