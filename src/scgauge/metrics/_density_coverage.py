@@ -105,7 +105,7 @@ def density_coverage(x: Points, y: Points, *, n_neighbors: int = 5, block_rows: 
     >>> import numpy as np, scgauge
     >>> x = np.arange(10.0)[:, None]
     >>> scgauge.metrics.density_coverage(x, x[:5] + 0.5, n_neighbors=2)
-    DensityCoverage(precision=1.0, recall=0.6, density=1.0, coverage=0.6)
+    DensityCoverage(precision=1.0, recall=0.7, density=1.1, coverage=0.6)
     """
     real, fake = _pair(x, y, n_neighbors)
     real_radius, fake_radius = (

@@ -70,7 +70,7 @@ def dependence(x: Points, *, kind: Dependence = "pearson") -> np.ndarray:
     --------
     >>> import numpy as np, scgauge
     >>> x = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 9.0]])
-    >>> float(scgauge.metrics.dependence(x, kind="spearman")[0, 1])
+    >>> round(float(scgauge.metrics.dependence(x, kind="spearman")[0, 1]), 6)
     1.0
     >>> scgauge.metrics.dependence(x, kind="covariance").tolist()
     [[1.0, 3.5], [3.5, 13.0]]
@@ -149,7 +149,7 @@ def matrix_agreement(x: np.ndarray, y: np.ndarray) -> MatrixAgreement:
     return MatrixAgreement(
         bias=float((b - a).mean()),
         rmse=float(np.sqrt(((b - a) ** 2).mean())),
-        pearson=float(from_a @ from_b) / product if product > 0 else float("nan"),
+        pearson=float(from_a @ from_b / product) if product > 0 else float("nan"),
         slope=float(from_a @ from_b) / spread if spread > 0 else float("nan"),
         relative=float(np.linalg.norm((second - first)[everywhere]) / norm) if norm > 0 else float("nan"),
         n_pairs=int(finite.sum()),

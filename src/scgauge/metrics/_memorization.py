@@ -181,7 +181,8 @@ def _train_share(
     expected = len(train) / len(real)
     variance = len(real) * hits.var(ddof=1) * expected * (1 - expected)
     excess = float(hits[is_train].sum() - expected * len(synthetic))
-    return float(hits[is_train].sum() / len(synthetic)), expected, excess / np.sqrt(variance) if variance > 0 else 0.0
+    z = float(excess / np.sqrt(variance)) if variance > 0 else 0.0
+    return float(hits[is_train].sum() / len(synthetic)), expected, z
 
 
 def _dcr_share(
