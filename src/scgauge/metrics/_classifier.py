@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from scipy import sparse
 from scipy.stats import norm, rankdata
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scgauge._core.optional import later
 from scgauge._core.rng import RNG, generator
 from scgauge.metrics._points import Points, as_points
 
@@ -55,10 +54,10 @@ def _auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 def _builder(classifier: str) -> Callable[[int], Any]:
     if classifier == "logistic":
+        make_pipeline = later("sklearn.pipeline").make_pipeline
         return lambda _: make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    return lambda seed: HistGradientBoostingClassifier(
-        max_iter=40, max_leaf_nodes=8, early_stopping=False, random_state=seed
-    )
+    boosting = later("sklearn.ensemble").HistGradientBoostingClassifier
+    return lambda seed: boosting(max_iter=40, max_leaf_nodes=8, early_stopping=False, random_state=seed)
 
 
 def classifier_two_sample(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 from scipy import sparse, stats
-from statsmodels.stats.multitest import multipletests
 
 from scgauge._core.matrix import iter_rows, stored_values
+from scgauge._core.optional import later
 from scgauge.metrics._points import Points, as_points
 
 if TYPE_CHECKING:
@@ -207,6 +207,7 @@ def compare_log_odds(x: Points, y: Points, *, correction: Literal["haldane", "ma
     difference = b - a
     z = difference / np.hypot(ours.se[first, second], theirs.se[first, second])
     pvalue = 2 * stats.norm.sf(np.abs(z))
+    adjust = later("statsmodels.stats.multitest").multipletests
     pairs = pd.DataFrame(
         {
             "first": first,
@@ -216,8 +217,8 @@ def compare_log_odds(x: Points, y: Points, *, correction: Literal["haldane", "ma
             "difference": difference,
             "z": z,
             "pvalue": pvalue,
-            "q_bh": multipletests(pvalue, method="fdr_bh")[1],
-            "q_by": multipletests(pvalue, method="fdr_by")[1],
+            "q_bh": adjust(pvalue, method="fdr_bh")[1],
+            "q_by": adjust(pvalue, method="fdr_by")[1],
         }
     )
     order = np.argsort(-np.abs(difference), kind="stable")

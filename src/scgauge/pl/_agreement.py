@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import LogNorm
-from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from scgauge._core.optional import later
 from scgauge.metrics import matrix_agreement
 from scgauge.pl._figure import NEUTRAL, open_axes
 
@@ -31,7 +31,9 @@ def cluster_order(matrix: np.ndarray) -> np.ndarray:
     rows = centred / np.where(norms > 0, norms, 1)[:, None]
     distance = np.clip(1 - rows @ rows.T, 0, 2)
     np.fill_diagonal(distance, 0)
-    return leaves_list(linkage(squareform((distance + distance.T) / 2, checks=False), method="average"))
+    hierarchy = later("scipy.cluster.hierarchy")
+    tree = hierarchy.linkage(squareform((distance + distance.T) / 2, checks=False), method="average")
+    return hierarchy.leaves_list(tree)
 
 
 def draw_agreement(
