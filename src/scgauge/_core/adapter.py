@@ -283,9 +283,10 @@ class VAEAdapter:
     def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the posterior of a latent log library size, ``(n_cells,)`` each."""
         parts = []
-        for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
-            ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
-            parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())
+        with torch.random.fork_rng(devices=[]):
+            for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
+                ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
+                parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())
         mean, variance = np.concatenate(parts).T
         return mean, variance
 

@@ -1,25 +1,51 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
+from ._classifier import ClassifierTest, classifier_two_sample
+from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
+from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._energy import energy_distance
 from ._factor_matching import FactorMatch, match_loadings
+from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
+from ._memorization import Memorization, memorization
+from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
+from ._two_sample import TwoSampleResult, two_sample_test
 
 __all__ = [
     "CellMarginals",
+    "ClassifierTest",
+    "DensityCoverage",
     "DistanceRatio",
     "FactorMatch",
     "GeneMarginals",
+    "LogOdds",
+    "LogOddsAgreement",
+    "MatrixAgreement",
+    "Memorization",
+    "NeighborMixing",
     "PriorGap",
     "Silhouette",
+    "TwoSampleResult",
     "cell_marginals",
+    "classifier_two_sample",
+    "compare_log_odds",
+    "density_coverage",
+    "dependence",
     "distance_ratio",
     "energy_distance",
     "gene_marginals",
+    "independent_copy",
+    "log_odds_ratio",
     "match_loadings",
+    "matrix_agreement",
+    "memorization",
+    "neighbor_mixing",
+    "poisson_copy",
     "prior_gap",
     "silhouette",
+    "two_sample_test",
     "varimax",
 ]

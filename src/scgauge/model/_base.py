@@ -15,6 +15,7 @@ from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge.metrics import prior_gap
 from scgauge.model._expression import ExpressionMixin
 from scgauge.model._query import categories_of, check_categories, check_genes, keep_known_rows, unfreeze_new_categories
+from scgauge.model._refit import train_params
 from scgauge.train import CellSplitter, CountTrainingPlan, cell_loader
 
 if TYPE_CHECKING:
@@ -59,6 +60,23 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
             check_categories(adata, self.registry_, model=type(self).__name__)
             self._check_data(adata, self.module.gene_likelihood)
         return super()._validate_anndata(adata, copy_if_view)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ``accelerator``,
+            ``devices``, ``train_size``, ``batch_size``, ``early_stopping``, ``plan_kwargs``, ... and those of the
+            trainer.
+
+        Returns
+        -------
+        What the training runner of scvi-tools returns.
+        """
+        self.train_params_ = train_params(super().train, args, kwargs)
+        return super().train(*args, **kwargs)
 
     @classmethod
     def load_query_data(

@@ -1,19 +1,31 @@
 """Figures of what `tl` wrote."""
 
+from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
 from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
 from ._history import history
 from ._latent_distances import latent_distances
+from ._learning_curve import learning_curve
 from ._loadings import loadings
+from ._log_odds import log_odds
 from ._marginals import marginals
+from ._memorization import memorization
+from ._synthetic_quality import synthetic_quality
+from ._two_sample import two_sample
 
 __all__ = [
+    "correlation_agreement",
     "embedding_overlay",
     "factor_scatter",
     "factor_stability",
     "history",
     "latent_distances",
+    "learning_curve",
     "loadings",
+    "log_odds",
     "marginals",
+    "memorization",
+    "synthetic_quality",
+    "two_sample",
 ]

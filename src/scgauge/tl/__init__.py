@@ -1,8 +1,27 @@
 """Checks and explanations on AnnData and trained models."""
 
+from ._compare_sources import compare_sources
 from ._latent_distances import latent_distances
+from ._learning_curve import learning_curve
 from ._loadings import loadings
+from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
+from ._memorization import memorization
 from ._sample import sample
+from ._synthetic_quality import synthetic_quality
+from ._two_sample_test import two_sample_test
 
-__all__ = ["FactorMatching", "latent_distances", "loadings", "match_factors", "sample"]
+__all__ = [
+    "FactorMatching",
+    "compare_log_odds",
+    "compare_sources",
+    "latent_distances",
+    "learning_curve",
+    "loadings",
+    "log_odds_ratio",
+    "match_factors",
+    "memorization",
+    "sample",
+    "synthetic_quality",
+    "two_sample_test",
+]
