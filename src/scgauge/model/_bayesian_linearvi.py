@@ -53,7 +53,7 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
         Whether to normalise layers of the ``"encoder"``, or ``"none"``.
     covariance
         ``"full"``: the posterior of a gene knows how its loadings on different factors depend on each other;
-        ``"diagonal"`` (mean field) does not, is smaller, and its intervals are too narrow where factors are correlated.
+        ``"diagonal"`` (mean field) does not, has fewer parameters and somewhat narrower intervals.
 
     Raises
     ------
