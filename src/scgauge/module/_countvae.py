@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from scgauge._core.compat import MODULE_KEYS
+from scgauge.module._marginal_likelihood import MarginalLikelihoodMixin
 from scgauge.nn import LIKELIHOODS, CountDecoder, Encoder, GeneLikelihood, LogSoftplus, SparseRows, likelihood
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ NormWhere = Literal["encoder", "decoder", "both", "none"]
 _LARGEST_RATE = 1e8
 
 
-class CountVAE(BaseMinifiedModeModuleClass):
+class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
     r"""Variational autoencoder of single-cell counts; the probability model behind :class:`~scgauge.model.CountVI`.
 
     For cell :math:`n` with batch :math:`s_n` and library size :math:`\ell_n`,
@@ -362,46 +363,3 @@ class CountVAE(BaseMinifiedModeModuleClass):
             px.rate = px.rate.clamp(max=_LARGEST_RATE)
         samples = px.sample()
         return (samples.permute(1, 2, 0) if n_samples > 1 else samples).cpu()
-
-    @torch.inference_mode()
-    @auto_move_data
-    def marginal_ll(
-        self,
-        tensors: dict[str, Tensor],
-        n_mc_samples: int,
-        return_mean: bool = False,
-        n_mc_samples_per_pass: int = 1,
-    ) -> Tensor | float:
-        r"""Estimate :math:`\log p(x)` of each cell by importance sampling from the approximate posterior.
-
-        Parameters
-        ----------
-        tensors
-            A minibatch.
-        n_mc_samples
-            Number of draws; the estimate grows towards :math:`\log p(x)` with it.
-        return_mean
-            Whether to return the mean over cells.
-        n_mc_samples_per_pass
-            Draws made at once.
-        """
-        log_weights = []
-        left = n_mc_samples
-        while left > 0:
-            n_samples = min(left, max(1, n_mc_samples_per_pass))
-            left -= n_samples
-            inference, generative, losses = self.forward(
-                tensors,
-                inference_kwargs={"n_samples": n_samples},
-                get_inference_input_kwargs={"full_forward_pass": True},
-            )
-            z, qz = inference[MODULE_KEYS.Z_KEY], inference[MODULE_KEYS.QZ_KEY]
-            pz = generative[MODULE_KEYS.PZ_KEY]
-            log_weight = (pz.log_prob(z) - qz.log_prob(z)).sum(-1) - losses.dict_sum(losses.reconstruction_loss)
-            if not self.use_observed_lib_size:
-                library = inference[MODULE_KEYS.LIBRARY_KEY]
-                pl, ql = generative[MODULE_KEYS.PL_KEY], inference[MODULE_KEYS.QL_KEY]
-                log_weight = log_weight + (pl.log_prob(library) - ql.log_prob(library)).sum(-1)
-            log_weights.append(log_weight.reshape(n_samples, -1))
-        estimate = torch.cat(log_weights).logsumexp(0) - np.log(n_mc_samples)
-        return estimate.mean().item() if return_mean else estimate.cpu()
