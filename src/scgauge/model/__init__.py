@@ -1,5 +1,6 @@
 """Model classes: register an AnnData, train, read results, save and load."""
 
 from ._countvi import CountVI
+from ._odevi import ODEVI
 
-__all__ = ["CountVI"]
+__all__ = ["ODEVI", "CountVI"]
