@@ -57,6 +57,49 @@ def model() -> scgauge.model.CountVI:
     return trained
 
 
+def snapshots() -> AnnData:
+    """Cells of three times."""
+    adata = cells()
+    adata.obs["time"] = np.repeat([0.0, 1.0, 3.0], [14, 13, 13])
+    return adata
+
+
+def fit_dynamics(adata: AnnData, seed: int) -> scgauge.model.ODEVI:
+    scgauge.model.ODEVI.setup_anndata(adata, time_key="time")
+    trained = scgauge.model.ODEVI(adata, n_latent=2, n_hidden=8)
+    quick = {"plan_kwargs": {"n_flow_steps": 3}, "enable_progress_bar": False, "accelerator": "cpu"}
+    trained.train(max_epochs=1, **quick)
+    return trained
+
+
+@cache
+def dynamics() -> scgauge.model.ODEVI:
+    return fit_dynamics(snapshots(), 0)
+
+
+def with_trajectory() -> tuple[AnnData]:
+    adata = snapshots()
+    scgauge.tl.trajectory(adata, dynamics(), n_cells=3, rng=0)
+    return (adata,)
+
+
+def with_velocity() -> tuple[AnnData]:
+    adata = snapshots()
+    scgauge.tl.velocity(adata, dynamics())
+    return (adata,)
+
+
+@cache
+def _held_out() -> AnnData:
+    adata = snapshots()
+    scgauge.tl.held_out_time(adata, fit_dynamics, n_cells=12, rng=0, progress=False)
+    return adata
+
+
+def with_held_out() -> tuple[AnnData]:
+    return (_held_out().copy(),)
+
+
 def with_distances() -> tuple[AnnData]:
     adata = cells()
     scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="group", rng=0)
@@ -104,6 +147,15 @@ CALLS: dict[str, Call] = {
     "datasets.simulate_counts": Call(
         data=lambda: (30, 20), kwargs={"n_batches": 2, "rng": 0}, bad={"n_latent": 0}, match="n_latent=0"
     ),
+    "datasets.simulate_longitudinal": Call(
+        data=lambda: (6,), kwargs={"rng": 0}, bad={"n_visits": 1}, match="n_visits=1"
+    ),
+    "datasets.simulate_splat_paths": Call(
+        data=lambda: (30, 20), kwargs={"rng": 0}, bad={"path_from": (0,)}, match="path_from=\\[0\\]"
+    ),
+    "datasets.simulate_time_series": Call(
+        data=lambda: (36, 20), kwargs={"rng": 0}, bad={"n_groups": 9}, match="n_groups=9"
+    ),
     "metrics.cell_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
     "metrics.distance_ratio": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"] * N_CELLS), match="one group"
@@ -112,6 +164,9 @@ CALLS: dict[str, Call] = {
     "metrics.gene_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
     "metrics.prior_gap": Call(
         data=lambda: (points(), np.ones((N_CELLS, 3))), kwargs={"rng": 0}, bad={"n_samples": 1}, match="n_samples=1"
+    ),
+    "metrics.wasserstein_distance": Call(
+        data=lambda: (points(0), points(1)), bad_data=lambda: (points(0), points(1)[:, :2]), match="has 3 columns"
     ),
     "metrics.silhouette": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"]), match="labels"
@@ -123,9 +178,12 @@ CALLS: dict[str, Call] = {
         error=KeyError,
         match="X_none",
     ),
+    "pl.held_out_time": Call(data=with_held_out, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.history": Call(data=lambda: (model(),), bad={"ax": [1, 2]}, error=TypeError, match="Axes"),
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.trajectory": Call(data=with_trajectory, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.velocity_field": Call(data=with_velocity, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pp.binarize": Call(data=lambda: (cells(),), bad={"quantile": 1.0}, match="quantile=1.0"),
     "pp.hvg_counts": Call(
         data=lambda: (cells(),), kwargs={"n_top_genes": 3}, bad={"flavor": "cell_ranger"}, match="flavor='cell_ranger'"
@@ -137,6 +195,12 @@ CALLS: dict[str, Call] = {
         bad={"groupby": "nowhere"},
         error=KeyError,
         match="groupby='nowhere'",
+    ),
+    "tl.held_out_time": Call(
+        data=lambda: (snapshots(), fit_dynamics),
+        kwargs={"n_cells": 12, "rng": 0, "progress": False},
+        bad={"times": [2.0]},
+        match="not among the times",
     ),
     "tl.latent_distances": Call(
         data=lambda: (cells(),),
@@ -150,6 +214,15 @@ CALLS: dict[str, Call] = {
         kwargs={"rng": 0, "progress": False},
         bad={"source": "nowhere"},
         match="source='nowhere'",
+    ),
+    "tl.trajectory": Call(
+        data=lambda: (snapshots(), dynamics()), kwargs={"n_cells": 3, "rng": 0}, bad={"n_cells": 0}, match="n_cells=0"
+    ),
+    "tl.velocity": Call(
+        data=lambda: (snapshots(), dynamics()),
+        bad_data=lambda: (snapshots(), model()),
+        error=TypeError,
+        match="has no dynamics",
     ),
 }
 
