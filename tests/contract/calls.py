@@ -1,6 +1,6 @@
 """One minimal valid call and one failing call for every public function.
 
-A function that is added to `__all__` needs an entry here; `test_table.py` says so.
+A function that is added to `__all__` needs an entry here or in another file that `table.py` joins.
 """
 
 from __future__ import annotations

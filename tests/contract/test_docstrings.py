@@ -4,8 +4,8 @@ import dataclasses
 import inspect
 
 import pytest
-from contract.calls import LOADERS
 from contract.public import FLOORS, documentation, documented, each, get, names, parameters
+from contract.table import LOADERS
 
 
 @each(*FLOORS)

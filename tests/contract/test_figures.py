@@ -2,8 +2,8 @@
 
 import matplotlib.pyplot as plt
 import pytest
-from contract.calls import CALLS
 from contract.public import get, names
+from contract.table import CALLS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from anndata import AnnData
-from contract.calls import CALLS
 from contract.public import get, names, parameters, written_keys
 from contract.state import contents, keys, process_state
+from contract.table import CALLS
 
 
 def writes(name):

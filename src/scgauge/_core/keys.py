@@ -11,6 +11,8 @@ SOURCE_CELL = "source_cell"
 LIBRARY = "library_size"
 LATENT = "X_latent"
 SAMPLE = "sample"
+#: Latent points of cells of a time series, and their velocities.
+X_ODEVAE = "X_odevae"
 #: Default ``key_added`` of each writing function, ``<function name>`` unless scanpy has a convention of its own.
 LATENT_DISTANCES = "latent_distances"
 GENE_SETS = "gene_sets"
@@ -19,6 +21,9 @@ LOG_ODDS = "log_odds"
 SYNTHETIC_QUALITY = "synthetic_quality"
 MEMORIZATION = "memorization"
 PRIOR_GAP = "prior_gap"
+HELD_OUT_TIME = "held_out_time"
+TRAJECTORY = "trajectory"
+VELOCITY = "velocity"
 #: What a page about a model writes into the cells it hands back: latent points, their UMAP, and how they were made.
 X_SCGAUGE = "X_scgauge"
 X_SCGAUGE_UMAP = "X_scgauge_umap"

@@ -5,6 +5,9 @@ from ._knowledge import clinical_dummy_smartcare, dorothea, gene_sets
 from ._pbmc68k_counts import pbmc68k_counts
 from ._simulate_binary_blocks import simulate_binary_blocks
 from ._simulate_counts import simulate_counts
+from ._simulate_longitudinal import simulate_longitudinal
+from ._simulate_splat_paths import simulate_splat_paths
+from ._simulate_time_series import simulate_time_series
 from ._time_series import klein2015_subset, schiebinger_moscot1000, worm_embryo
 from ._tissue import baron_cider, hemato_tusi2018, sc_mixology, tasic2016, zeisel2015_descend
 
@@ -24,6 +27,9 @@ __all__ = [
     "schiebinger_moscot1000",
     "simulate_binary_blocks",
     "simulate_counts",
+    "simulate_longitudinal",
+    "simulate_splat_paths",
+    "simulate_time_series",
     "tasic2016",
     "worm_embryo",
     "zeisel2015_descend",

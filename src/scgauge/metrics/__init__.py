@@ -13,6 +13,7 @@ from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._two_sample import TwoSampleResult, two_sample_test
+from ._wasserstein import wasserstein_distance
 
 __all__ = [
     "CellMarginals",
@@ -48,4 +49,5 @@ __all__ = [
     "silhouette",
     "two_sample_test",
     "varimax",
+    "wasserstein_distance",
 ]

@@ -3,5 +3,11 @@
 from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
 from ._linearvi import LinearVI
+from ._odevi import ODEVI
 
-__all__ = ["BayesianLinearVI", "CountVI", "LinearVI"]
+__all__ = [
+    "ODEVI",
+    "BayesianLinearVI",
+    "CountVI",
+    "LinearVI",
+]

@@ -3,5 +3,16 @@
 from ._bayesian_ldvae import BayesianLDVAE, Covariance
 from ._countvae import CountVAE, Dispersion, NormWhere
 from ._ldvae import LDVAE
+from ._odevae import BASELINE_KEY, ODEVAE, TIME_KEY
 
-__all__ = ["LDVAE", "BayesianLDVAE", "CountVAE", "Covariance", "Dispersion", "NormWhere"]
+__all__ = [
+    "BASELINE_KEY",
+    "LDVAE",
+    "ODEVAE",
+    "TIME_KEY",
+    "BayesianLDVAE",
+    "CountVAE",
+    "Covariance",
+    "Dispersion",
+    "NormWhere",
+]

@@ -6,10 +6,13 @@ from ._encoder import Encoder
 from ._layers import CovariateLinear, FullyConnected
 from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihood, LikelihoodSpec, likelihood
 from ._linear_decoder import LinearDecoder, LinearHead
+from ._matching import MATCHINGS, Matching, MatchingName, make_matching
+from ._solve import affine_flow, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
 __all__ = [
     "LIKELIHOODS",
+    "MATCHINGS",
     "Bernoulli",
     "CountDecoder",
     "CountLikelihood",
@@ -22,7 +25,14 @@ __all__ = [
     "LinearDecoder",
     "LinearHead",
     "LogSoftplus",
+    "Matching",
+    "MatchingName",
     "SparseRows",
+    "affine_flow",
     "count_log_likelihood",
     "likelihood",
+    "make_matching",
+    "solve",
+    "solve_path",
+    "step_error",
 ]

@@ -4,6 +4,7 @@ from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
 from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
+from ._held_out_time import held_out_time
 from ._history import history
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
@@ -12,13 +13,16 @@ from ._log_odds import log_odds
 from ._marginals import marginals
 from ._memorization import memorization
 from ._synthetic_quality import synthetic_quality
+from ._trajectory import trajectory
 from ._two_sample import two_sample
+from ._velocity_field import velocity_field
 
 __all__ = [
     "correlation_agreement",
     "embedding_overlay",
     "factor_scatter",
     "factor_stability",
+    "held_out_time",
     "history",
     "latent_distances",
     "learning_curve",
@@ -27,5 +31,7 @@ __all__ = [
     "marginals",
     "memorization",
     "synthetic_quality",
+    "trajectory",
     "two_sample",
+    "velocity_field",
 ]

@@ -1,6 +1,7 @@
 """Checks and explanations on AnnData and trained models."""
 
 from ._compare_sources import compare_sources
+from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
@@ -9,12 +10,15 @@ from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
+from ._trajectory import trajectory
 from ._two_sample_test import two_sample_test
+from ._velocity import velocity
 
 __all__ = [
     "FactorMatching",
     "compare_log_odds",
     "compare_sources",
+    "held_out_time",
     "latent_distances",
     "learning_curve",
     "loadings",
@@ -23,5 +27,7 @@ __all__ = [
     "memorization",
     "sample",
     "synthetic_quality",
+    "trajectory",
     "two_sample_test",
+    "velocity",
 ]

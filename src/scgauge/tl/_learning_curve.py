@@ -10,8 +10,8 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from scgauge._core.checks import check_adata
-from scgauge._core.rng import RNG, generator, seeded
-from scgauge.model._refit import refit
+from scgauge._core.rng import RNG, generator
+from scgauge.tl._refit import fit_again
 from scgauge.tl._sample import sample
 from scgauge.tl._synthetic_quality import synthetic_quality
 
@@ -185,11 +185,7 @@ def _read(path: str | Path | None) -> pd.DataFrame | None:
 
 def _draw(fit: Any, cells: AnnData, seed: int, source: str, n_obs: int) -> AnnData:
     """Fit on some cells and draw synthetic ones."""
-    if callable(fit):
-        with seeded(seed):
-            fitted = fit(cells, seed)
-    else:
-        fitted = refit(fit, cells, seed=seed)
+    fitted = fit_again(fit, cells, seed)
     if isinstance(fitted, AnnData):
         return fitted
     return sample(fitted, n_obs, source=source, rng=seed, progress=False)  # type: ignore[arg-type]

@@ -3,8 +3,10 @@
 from ._bayesian_plan import BayesianTrainingPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
+from ._flow_matching import couple, match_flow, spline_weights
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
 from ._splitting import CellSplitter
+from ._time_plan import SnapshotPlan
 
 __all__ = [
     "BayesianTrainingPlan",
@@ -12,7 +14,11 @@ __all__ = [
     "CellSplitter",
     "CellStore",
     "CountTrainingPlan",
+    "SnapshotPlan",
     "cell_loader",
+    "couple",
     "library_prior",
+    "match_flow",
+    "spline_weights",
     "warmup_epochs",
 ]

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scgauge._core import keys
+from scgauge._core.rng import RNG, generator
+from scgauge.datasets import _planted_dynamics as planted
+
+if TYPE_CHECKING:
+    from scgauge.datasets._planted_dynamics import Design
+
+#: Last time of a visit.
+_LAST = 10.0
+#: Measured items.
+_ITEMS = 10
+#: Earliest second visit, informative baseline variables and number of individuals of the published designs.
+_EARLIEST = {"linear-2": 1.5, "linear-4": 1.5, "lotka-volterra": 0.1}
+_INFORMATIVE = {"linear-2": 10, "linear-4": 20, "lotka-volterra": 20}
+_SUBJECTS = {"linear-2": 100, "linear-4": 100, "lotka-volterra": 200}
+
+
+def simulate_longitudinal(
+    n_subjects: int | None = None,
+    *,
+    design: Design = "linear-2",
+    n_groups: int = 2,
+    n_visits: int = 2,
+    noise: float = 0.1,
+    baseline: str = "group",
+    n_baseline: int = 50,
+    n_informative: int | None = None,
+    baseline_sd: float | None = None,
+    rng: RNG = None,
+) -> AnnData:
+    r"""Simulate individuals with few irregular visits whose dynamics follow from baseline variables.
+
+    These are the designs of the study of deep dynamic modelling with just two time points :cite:p:`Hackenberg22`.
+    Individuals of a group share a system of differential equations and its start. Five of ten items measure each of
+    the two states, with an offset :math:`o_j \sim \mathcal{N}(0, 0.1^2)` of each item, the same for all individuals,
+    and noise. The first visit is at time 0; later ones are drawn without replacement from the times to 10, in steps of
+    0.1, from 1.5 on (0.1 for ``"lotka-volterra"``).
+
+    Harder variants have a higher `baseline_sd`, fewer `n_informative` variables or four groups.
+
+    Parameters
+    ----------
+    n_subjects
+        Number of individuals; 100, for ``"lotka-volterra"`` 200, if ``None``.
+    design
+        ``"linear-2"`` (start (2, 1), diagonal matrices), ``"linear-4"`` (start (4, 2), full ones) or
+        ``"lotka-volterra"`` (start (2, 2)).
+    n_groups
+        Number of groups, at most four.
+    n_visits
+        Visits of each individual, from 2 on.
+    noise
+        Standard deviation of the noise of the items.
+    baseline
+        What informative baseline variables measure: ``"group"``, a value of plus or minus 1 that differs between
+        groups, or ``"parameters"``, the true parameters.
+    n_baseline
+        Number of baseline variables.
+    n_informative
+        How many of them are informative; 10, or 20 for the two larger designs, if ``None``. The others are noise.
+    baseline_sd
+        Standard deviation of the noise of the baseline variables; 0.5 for ``"group"`` and 0.1 for ``"parameters"`` if
+        ``None``.
+    rng
+        Seed or generator.
+
+    Returns
+    -------
+    Visits, one row each, with
+
+    ``adata.X`` : :class:`numpy.ndarray` (dtype ``float32``)
+        Measured items, ``(n_subjects * n_visits, 10)``.
+    ``adata.obs``
+        ``"subject"``, ``"time"``, ``"group"``.
+    ``adata.var``
+        ``"state"``, which of the states an item measures; ``"offset"``, its :math:`o_j`.
+    ``adata.obsm['baseline']`` : :class:`pandas.DataFrame`
+        Baseline variables, the same for all visits of an individual.
+    ``adata.obsm['state']`` : :class:`numpy.ndarray`
+        True states, ``(n_rows, 2)``.
+    ``adata.uns['scgauge_truth']`` : :class:`dict`
+        ``"params"``, the arguments; ``"parameters"``, the table of the systems; ``"trajectories"``, the table
+        ``group``, ``time``, ``u1``, ``u2`` at times 0, 0.1, ..., 10.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import scgauge
+    >>> adata = scgauge.datasets.simulate_longitudinal(10, rng=0)
+    >>> adata.shape, adata.obsm["baseline"].shape
+    ((20, 10), (20, 50))
+    """
+    table = planted.parameters(design, n_groups)
+    params: dict[str, Any] = {
+        "design": design,
+        "n_subjects": _SUBJECTS[design] if n_subjects is None else n_subjects,
+        "n_groups": n_groups, "n_visits": n_visits, "noise": noise, "baseline": baseline,
+        "n_baseline": n_baseline,
+        "n_informative": _INFORMATIVE[design] if n_informative is None else n_informative,
+        "baseline_sd": {"group": 0.5}.get(baseline, 0.1) if baseline_sd is None else baseline_sd,
+    }  # fmt: skip
+    _check(params)
+    n, start = params["n_subjects"], np.array(planted.START[design])
+    subject_rng, time_rng, item_rng, baseline_rng = generator(rng).spawn(4)
+    group = subject_rng.permutation(np.arange(n) % n_groups)
+    choices = np.arange(round(10 * _EARLIEST[design]), round(10 * _LAST) + 1) / 10
+    later = [np.sort(time_rng.choice(choices, n_visits - 1, replace=False)) for _ in range(n)]
+    times = np.column_stack([np.zeros(n), np.stack(later)])
+    values = table.iloc[:, 1:].to_numpy(float)
+    states = np.stack([planted.trajectory(design, values[group[i]], start, times[i]) for i in range(n)])
+    offset = item_rng.normal(0, 0.1, _ITEMS)
+    measures = np.arange(_ITEMS) * 2 // _ITEMS
+    items = states[:, :, measures] + offset + item_rng.normal(0, noise, (n, n_visits, _ITEMS))
+    rows = np.repeat(np.arange(n), n_visits)
+    names = [f"subject_{index}" for index in range(n)]
+    obs = pd.DataFrame(
+        {
+            "subject": pd.Categorical.from_codes(rows, names),
+            "time": times.ravel(),
+            "group": pd.Categorical.from_codes(group[rows], table["group"]),
+        },
+        index=[f"{names[row]}_visit_{index % n_visits}" for index, row in enumerate(rows)],
+    )
+    truth = {
+        "params": params,
+        "parameters": table,
+        "trajectories": planted.trajectories(table, design, np.tile(start, (n_groups, 1)), np.arange(101) / 10),
+    }
+    variables = pd.DataFrame(
+        _baseline(params, values, group, baseline_rng)[rows],
+        index=obs.index,
+        columns=[f"baseline_{index}" for index in range(n_baseline)],
+    )
+    return AnnData(
+        X=items.reshape(n * n_visits, _ITEMS).astype(np.float32),
+        obs=obs,
+        var=pd.DataFrame(
+            {"state": np.array(["u1", "u2"])[measures], "offset": offset},
+            index=[f"item_{index}" for index in range(_ITEMS)],
+        ),
+        obsm={"baseline": variables, "state": states.reshape(-1, 2)},
+        uns={keys.TRUTH: truth},
+    )
+
+
+def _baseline(params: dict[str, Any], values: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the baseline variables of each individual, ``(n_subjects, n_baseline)``."""
+    n_informative = params["n_informative"]
+    column = np.arange(n_informative)
+    if params["baseline"] == "parameters":
+        signal = values[group][:, column % values.shape[1]]
+    else:  # two groups differ in every variable, four in every second one
+        bit = (group[:, None] >> (column % 2 if params["n_groups"] > 2 else 0 * column)) & 1
+        signal = 2.0 * bit - 1
+    full = np.zeros((len(group), params["n_baseline"]))
+    full[:, :n_informative] = signal
+    return full + rng.normal(0, params["baseline_sd"], full.shape)
+
+
+def _check(params: dict[str, Any]) -> None:
+    for name, lowest in (("n_subjects", params["n_groups"]), ("n_visits", 2), ("n_baseline", 1)):
+        if not isinstance(params[name], int | np.integer) or params[name] < lowest:
+            message = f"{name}={params[name]!r} was given; an integer of at least {lowest} is needed."
+            raise ValueError(message)
+    if params["n_visits"] > 80:
+        message = f"n_visits={params['n_visits']} was given; at most 80 are possible."
+        raise ValueError(message)
+    if not 0 <= params["n_informative"] <= params["n_baseline"]:
+        message = f"n_informative={params['n_informative']} was given; it must be in 0..{params['n_baseline']}."
+        raise ValueError(message)
+    if params["baseline"] not in {"group", "parameters"}:
+        message = f"baseline={params['baseline']!r} was given; choose 'group' or 'parameters'."
+        raise ValueError(message)
+    for name in ("noise", "baseline_sd"):
+        if params[name] < 0:
+            message = f"{name}={params[name]!r} was given; it must not be negative."
+            raise ValueError(message)

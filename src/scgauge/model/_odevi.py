@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import (
+    CategoricalJointObsField,
+    CategoricalObsField,
+    LayerField,
+    NumericalJointObsField,
+    NumericalObsField,
+)
+
+from scgauge._core.checks import check_adata
+from scgauge.model._base import CountModel
+from scgauge.model._countvi import CountVI
+from scgauge.model._dynamics_results import DynamicsResults
+from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, check_time
+from scgauge.model._trajectory_groups import TrajectoryGroups
+from scgauge.module import BASELINE_KEY, ODEVAE, TIME_KEY
+from scgauge.train import SnapshotPlan
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from torch import nn
+
+    from scgauge.module import Dispersion, NormWhere
+    from scgauge.nn import GeneLikelihood
+    from scgauge.nn.dynamics import Dynamics
+
+#: Longest default run, in epochs.
+_LONGEST = 300
+
+
+class ODEVI(DynamicsResults, TrajectoryGroups, CountVI):
+    r"""Variational autoencoder with latent dynamics, for time series of single cells.
+
+    Each cell is measured once; cells of several times are snapshots of a moving cloud. The autoencoder of
+    :class:`CountVI` embeds all cells, a vector field :math:`\dot z = f(t, z)` in its latent space moves the cells of
+    each snapshot onto those of the next, and its likelihood draws counts at any time, between the snapshots or after.
+    The decoder never sees the time. How it is trained is written in :class:`scgauge.train.SnapshotPlan`, the model in
+    :class:`scgauge.module.ODEVAE`; use :func:`scgauge.tl.held_out_time` to see whether its predictions are better than
+    simple ones on your data.
+
+    Parameters
+    ----------
+    adata
+        Cells registered with :meth:`setup_anndata`.
+    registry
+        Registry of the data, to build the model without an AnnData.
+    dynamics
+        Vector field: ``"neural"`` (network of place and time with a decaying linear part), ``"potential"`` (descent in
+        a landscape), ``"local_linear"`` (affine system that changes with place and time), ``"affine"``, ``"linear"``,
+        ``"linear_diag"``, ``"drift"`` (closed solutions), ``"lotka_volterra"``, or any :class:`torch.nn.Module` with
+        ``forward(t, z, theta)``, an attribute ``n_theta`` and, if wanted, ``theta_names``.
+    dynamics_kwargs
+        Arguments of a field given by name: ``n_hidden`` of the learned ones, ``stable=True`` of the linear ones,
+        ``fixed`` of ``"lotka_volterra"``.
+    n_hidden, n_latent, n_layers, dropout_rate, dispersion, gene_likelihood, use_observed_lib_size
+        See :class:`CountVI`. The default likelihood is ``"nb"``.
+    encode_covariates, deeply_inject_covariates, use_batch_norm, use_layer_norm
+        See :class:`CountVI`.
+
+    Raises
+    ------
+    ValueError
+        If the data do not fit the likelihood or an argument is out of range.
+    TypeError
+        If `dynamics` is neither a name nor a usable module.
+
+    Examples
+    --------
+    >>> import scgauge
+    >>> adata = scgauge.datasets.simulate_time_series(120, 30, times=(0, 1, 2), rng=0)
+    >>> scgauge.model.ODEVI.setup_anndata(adata, time_key="time")
+    >>> model = scgauge.model.ODEVI(adata, n_latent=2, dynamics="linear")
+    >>> model.train(max_epochs=2, plan_kwargs={"n_flow_steps": 5}, enable_progress_bar=False)
+    >>> between = model.predict_state(times=[0.5, 1.5], n_cells=10)
+    >>> between.shape, between.obs["time"].unique()
+    ((20, 30), array([0.5, 1.5]))
+    """
+
+    _module_cls = ODEVAE  # type: ignore[assignment]
+    _training_plan_cls = SnapshotPlan
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        dynamics: Dynamics | nn.Module = "neural",
+        dynamics_kwargs: dict[str, Any] | None = None,
+        n_hidden: int = 128,
+        n_latent: int = 10,
+        n_layers: int = 1,
+        dropout_rate: float = 0.1,
+        dispersion: Dispersion = "gene",
+        gene_likelihood: GeneLikelihood = "nb",
+        use_observed_lib_size: bool = True,
+        encode_covariates: bool = False,
+        deeply_inject_covariates: bool = True,
+        use_batch_norm: NormWhere = "both",
+        use_layer_norm: NormWhere = "none",
+    ) -> None:
+        super(CountVI, self).__init__(adata, registry)
+        network: dict[str, Any] = {
+            "n_hidden": n_hidden,
+            "n_latent": n_latent,
+            "n_layers": n_layers,
+            "dropout_rate": dropout_rate,
+            "dispersion": dispersion,
+            "gene_likelihood": gene_likelihood,
+            "use_observed_lib_size": use_observed_lib_size,
+            "encode_covariates": encode_covariates,
+            "deeply_inject_covariates": deeply_inject_covariates,
+            "use_batch_norm": use_batch_norm,
+            "use_layer_norm": use_layer_norm,
+        }
+        self._check_arguments(network)
+        if not isinstance(dynamics, str) and dynamics_kwargs:
+            message = "dynamics_kwargs are for fields given by name; a module has its arguments already."
+            raise ValueError(message)
+        if adata is not None:
+            self._check_data(adata, gene_likelihood)
+        self.module = self._module_cls(
+            dynamics=dynamics, dynamics_kwargs=dynamics_kwargs, **self._data_arguments(network), **network
+        )
+        self.module.minified_data_type = self.minified_data_type
+        name = dynamics if isinstance(dynamics, str) else type(dynamics).__name__
+        arguments = ", ".join(f"{key}: {value}" for key, value in ({"dynamics": name} | network).items())
+        self._model_summary_string = f"ODEVI model with the following parameters: \n{arguments}."
+        self.init_params_ = self._get_init_params(locals())
+
+    @property
+    def _fields(self) -> dict[str, Any]:
+        return self.registry_["field_registries"]
+
+    def _data_arguments(self, network: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the module that follow from the data."""
+        baseline = self._fields.get(BASELINE_KEY, {}).get("state_registry") or {}
+        return super()._data_arguments(network) | {
+            "times": self._fields[TIME_KEY]["state_registry"]["times"],
+            "n_baseline": len(baseline.get("columns", ())),
+        }
+
+    def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:
+        """Train autoencoder and dynamics.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes through the cells; by the number of cells, at most 300, if ``None``.
+        **kwargs
+            Passed to :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`. ``plan_kwargs`` takes the arguments of
+            :class:`scgauge.train.SnapshotPlan`. With ``early_stopping=True`` the autoencoder is watched on validation
+            cells of the training times.
+        """
+        if max_epochs is None and self.adata is not None:
+            max_epochs = int(min(_LONGEST, max(1, round(20_000 / self.adata.n_obs * 400))))
+        super().train(max_epochs=max_epochs, **kwargs)
+
+    @classmethod
+    def load_query_data(cls, *args: Any, **kwargs: Any) -> None:
+        """Not available: dynamics that were learnt from given times do not extend to other batches by themselves.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Not read.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        message = "ODEVI cannot map queries; train it on all cells, or map cells with CountVI.load_query_data."
+        raise NotImplementedError(message)
+
+    @classmethod
+    def setup_anndata(  # type: ignore[override]
+        cls,
+        adata: AnnData,
+        *,
+        time_key: str,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        baseline_keys: list[str] | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register cells: which matrix holds the data and which columns of ``obs`` the model reads.
+
+        Parameters
+        ----------
+        adata
+            Cells. Any matrix kind of AnnData is taken; csr is the fastest.
+        time_key
+            Column of ``obs`` with the real time of each cell, a number in any unit. Every distinct value is a snapshot
+            and needs at least five cells; bin a continuous time.
+        layer
+            Layer with the data, ``adata.X`` if ``None``.
+        batch_key
+            Column of ``obs`` with the batch. A batch that shares no time with others cannot be told apart from the
+            time; a warning names them.
+        labels_key
+            Column of ``obs`` with labels; kept with the model, not read by it.
+        baseline_keys
+            Columns of ``obs`` with numbers or categories on which the parameters of the dynamics depend.
+        size_factor_key
+            Column of ``obs`` with positive size factors, which then take the place of the library size.
+        categorical_covariate_keys
+            Columns of ``obs`` with further categories to account for.
+        continuous_covariate_keys
+            Columns of ``obs`` with numbers to account for.
+        **kwargs
+            Passed to :meth:`scvi.data.AnnDataManager.register_fields`.
+
+        Raises
+        ------
+        KeyError
+            If the layer or a column does not exist.
+        TypeError
+            If times are not numbers.
+        ValueError
+            If `adata` is a view, a column has missing values, there is one time only or a time with too few cells, size
+            factors are not positive, or gene names repeat.
+        """
+        check_adata(adata)
+        if not kwargs:
+            check_time(adata, time_key)
+        check_baseline(adata, baseline_keys or (), None)
+        cls._check_setup(
+            adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
+        )
+        if not kwargs:
+            _warn_of_confounding(adata, time_key, batch_key)
+        setup_method_args = cls._get_setup_method_args(
+            cls=cls,
+            adata=adata,
+            time_key=time_key,
+            layer=layer,
+            batch_key=batch_key,
+            labels_key=labels_key,
+            baseline_keys=baseline_keys,
+            size_factor_key=size_factor_key,
+            categorical_covariate_keys=categorical_covariate_keys,
+            continuous_covariate_keys=continuous_covariate_keys,
+        )
+        fields = [
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
+            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
+            NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
+            NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
+            TimeField(TIME_KEY, time_key),
+            BaselineField(BASELINE_KEY, baseline_keys),
+        ]
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
+        """Check also the times of data that the model has not seen."""
+        if adata is not None and self.get_anndata_manager(adata) is None:
+            arguments = self.registry_["setup_args"]
+            check_adata(adata)
+            key = arguments["time_key"]
+            if key not in adata.obs:
+                message = f"Did not find {key!r} in adata.obs, which the model was set up with as its time."
+                raise KeyError(message)
+            check_baseline(adata, arguments.get("baseline_keys") or (), None)
+        return CountModel._validate_anndata(self, adata, copy_if_view)
+
+
+def _warn_of_confounding(adata: AnnData, time_key: str, batch_key: str | None) -> None:
+    """Warn if batches fall apart into sets that share no time."""
+    if batch_key is None or batch_key not in adata.obs:
+        return
+    table = pd.crosstab(adata.obs[batch_key].astype(str), adata.obs[time_key]).to_numpy() > 0
+    names = sorted(adata.obs[batch_key].astype(str).unique())
+    reached: set[int] = {0}
+    while True:
+        times = table[sorted(reached)].any(0)
+        found = {int(row) for row in np.flatnonzero(table[:, times].any(1))}
+        if found == reached:
+            break
+        reached = found
+    if len(reached) < len(table):
+        one, other = ([names[i] for i in range(len(names)) if (i in reached) == inside] for inside in (True, False))
+        warnings.warn(
+            f"Batch and time are confounded: the batches {one} share no time with {other}. A change between them can "
+            "be a batch effect or dynamics; the model cannot tell which.",
+            UserWarning,
+            stacklevel=3,
+        )

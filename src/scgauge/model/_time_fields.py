@@ -1,0 +1,137 @@
+"""Fields of the registry that only time series have, and the checks of what they read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scvi.data.fields import NumericalJointObsField, NumericalObsField
+
+from scgauge._core.checks import check_obs_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+#: Fewest cells of a snapshot that a distribution can be learnt from.
+FEWEST_CELLS = 5
+
+
+class TimeField(NumericalObsField):
+    """Real times of cells; the registry keeps the distinct training times."""
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Register the column and note its distinct values."""
+        times = np.unique(np.asarray(adata.obs[self.attr_key], dtype=float))
+        return super().register_field(adata) | {"times": times.tolist()}
+
+
+class BaselineField(NumericalJointObsField):
+    """Baseline variables of cells or individuals: numbers as they are, categories as one column each."""
+
+    def _design(self, adata: AnnData, levels: dict[str, list[str]]) -> pd.DataFrame:
+        columns = {}
+        for key in self.attr_keys:
+            values = adata.obs[key]
+            if key not in levels:
+                columns[key] = values.astype(float).to_numpy()
+                continue
+            text = values.astype(str).to_numpy()
+            unseen = sorted(set(text) - set(levels[key]))
+            if unseen:
+                message = f"adata.obs[{key!r}] has the categories {unseen}; the model knows {levels[key]}."
+                raise ValueError(message)
+            columns |= {f"{key}={level}": (text == level).astype(float) for level in levels[key]}
+        return pd.DataFrame(columns, index=adata.obs_names)
+
+    def _levels(self, adata: AnnData) -> dict[str, list[str]]:
+        text = [key for key in self.attr_keys if not pd.api.types.is_numeric_dtype(adata.obs[key])]
+        return {key: sorted(adata.obs[key].astype(str).unique()) for key in text}
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Write the design and note names, categories, means and standard deviations of its columns."""
+        levels = self._levels(adata)
+        design = self._design(adata, levels)
+        adata.obsm[self.attr_key] = design
+        spread = design.std(ddof=0).to_numpy()
+        return {
+            self.COLUMNS_KEY: np.asarray(design.columns),
+            "levels": levels,
+            "mean": design.mean().to_numpy(),
+            "sd": np.where(spread > 0, spread, 1.0),
+        }
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: Any) -> dict:
+        """Write the design of other data by the categories of the training data."""
+        self.validate_field(adata_target)
+        adata_target.obsm[self.attr_key] = self._design(adata_target, state_registry["levels"])
+        return dict(state_registry)
+
+
+def check_time(adata: AnnData, key: str, *, snapshots: bool = True) -> np.ndarray:
+    """Return the distinct times of cells.
+
+    Raises
+    ------
+    KeyError
+        If the column does not exist.
+    TypeError
+        If the times are not numbers.
+    ValueError
+        If a time is missing or not finite, there is one only, or a snapshot has too few cells.
+    """
+    column = check_obs_key(adata, key, argument="time_key")
+    if not pd.api.types.is_numeric_dtype(column):
+        message = (
+            f"adata.obs[{key!r}] has the dtype {column.dtype}; real times are numbers, for example hours. "
+            f"Run: adata.obs[{key!r}] = adata.obs[{key!r}].map({{name: number, ...}}).astype(float)"
+        )
+        raise TypeError(message)
+    values = column.to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        message = f"adata.obs[{key!r}] has {int((~np.isfinite(values)).sum())} times that are not finite."
+        raise ValueError(message)
+    times, sizes = np.unique(values, return_counts=True)
+    if len(times) < 2:
+        message = f"adata.obs[{key!r}] has one time only, {times[0]:g}; dynamics need at least two."
+        raise ValueError(message)
+    if snapshots and (sizes < FEWEST_CELLS).any():
+        few = times[sizes < FEWEST_CELLS]
+        shown = ", ".join(
+            f"{time:g} ({size})" for time, size in zip(few[:5], sizes[sizes < FEWEST_CELLS], strict=False)
+        )
+        message = (
+            f"{len(few)} of {len(times)} times in adata.obs[{key!r}] have fewer than {FEWEST_CELLS} cells: {shown}. A "
+            "snapshot needs more. Drop them, or bin a continuous time: "
+            f"adata.obs['time_bin'] = pd.cut(adata.obs[{key!r}], 8).map(lambda bin: bin.mid).astype(float)"
+        )
+        raise ValueError(message)
+    return times
+
+
+def check_baseline(adata: AnnData, keys: Sequence[str], subject_key: str | None) -> None:
+    """Check baseline variables.
+
+    Raises
+    ------
+    KeyError
+        If a column does not exist.
+    ValueError
+        If values are missing or not finite, or change within a subject.
+    """
+    for key in keys:
+        column = check_obs_key(adata, key, argument="baseline_keys")
+        if pd.api.types.is_numeric_dtype(column) and not np.isfinite(column.to_numpy(dtype=float)).all():
+            message = f"adata.obs[{key!r}] has values that are not finite; baseline_keys needs numbers or categories."
+            raise ValueError(message)
+        if subject_key is None:
+            continue
+        counts = column.astype(object).groupby(adata.obs[subject_key].to_numpy()).nunique()
+        if (counts > 1).any():
+            message = (
+                f"The baseline variable {key!r} changes within the subject {counts.index[counts > 1][0]!r}; a baseline "
+                "is one value for all rows of a subject."
+            )
+            raise ValueError(message)

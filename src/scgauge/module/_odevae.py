@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from scgauge._core.compat import MODULE_KEYS
+from scgauge.module._countvae import CountVAE
+from scgauge.nn import solve
+from scgauge.nn.dynamics import ParameterNet, check_field, make_field, theta_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scvi.module.base import LossOutput
+    from torch import Tensor
+
+    from scgauge.nn import Matching
+
+#: Keys of the data registry that only time series have.
+TIME_KEY, BASELINE_KEY = "time", "baseline"
+
+
+class ODEVAE(CountVAE):
+    r"""Variational autoencoder with latent dynamics; the probability model behind :class:`~scgauge.model.ODEVI`.
+
+    To the model of :class:`CountVAE` it adds a vector field that moves latent points,
+
+    .. math::
+
+        \frac{dz}{dt} = f(t, z; \theta_i), \qquad \theta_i = \theta_0 + g(y_i)
+
+    with baseline variables :math:`y_i`. The decoder never sees the time, so that all change over time has to pass
+    through the latent points. During joint training the loss is the negative ELBO plus the distance between latent
+    points that were moved from one snapshot to another and those found there (see `matching_loss`).
+
+    Times inside are scaled: the first training time is 0, the last is 1.
+
+    Parameters
+    ----------
+    n_input
+        Number of genes.
+    times
+        Training times in the unit of the user, sorted.
+    dynamics
+        Name of a vector field (see :class:`~scgauge.model.ODEVI`) or a module ``forward(t, z, theta)``.
+    dynamics_kwargs
+        Arguments of a field given by name.
+    n_baseline
+        Number of baseline variables.
+    **network
+        Passed to :class:`CountVAE`.
+    """
+
+    times: Tensor
+
+    def __init__(
+        self,
+        n_input: int,
+        *,
+        times: Sequence[float],
+        dynamics: str | nn.Module = "neural",
+        dynamics_kwargs: dict[str, Any] | None = None,
+        n_baseline: int = 0,
+        **network: Any,
+    ) -> None:
+        super().__init__(n_input, **network)
+        self.register_buffer("times", torch.as_tensor(np.asarray(times, dtype=np.float64)))
+        self.origin, self.span = float(times[0]), float(times[-1] - times[0])
+        if isinstance(dynamics, str):
+            context = {"n_context": min(n_baseline, self.n_latent)}
+            self.field = make_field(dynamics, self.n_latent, **context, **(dynamics_kwargs or {}))
+        else:
+            check_field(dynamics, self.n_latent)
+            self.field = deepcopy(dynamics)
+        self.n_baseline = n_baseline
+        self.parameter_net = ParameterNet(len(theta_names(self.field)), n_baseline=n_baseline)
+        if isinstance(dynamics, str) and hasattr(self.field, "memory"):
+            last_gap = (float(times[-1]) - float(times[-2])) / self.span
+            self.field.register_buffer("memory", torch.tensor(last_gap))
+        #: Latent points of the training cells at each time while dynamics are trained, else ``None``.
+        self.bank: list[Tensor] | None = None
+        self.matching: Matching | None = None
+        self.matching_weight = 0.0
+
+    def scale_time(self, time: Any) -> Any:
+        """Bring times of the user's unit to the scale on which the first training time is 0 and the last is 1."""
+        return (time - self.origin) / self.span
+
+    def theta(self, n: int, baseline: Tensor | None = None) -> Tensor:
+        """Return the parameters of the dynamics of each of `n` cells, ``(n, n_theta)``."""
+        shared = self.parameter_net.shared
+        return self.parameter_net(shared.new_ones(n, 1), baseline if self.n_baseline else None)
+
+    def velocity(self, t: Tensor, z: Tensor, baseline: Tensor | None = None) -> Tensor:
+        """Return the derivative of latent points ``(n, n_latent)`` by scaled time at scaled times ``(n,)``."""
+        return self.field(t[:, None], z, self.theta(len(z), baseline))
+
+    def move(self, z: Tensor, start: Any, end: Any, *, baseline: Tensor | None = None, n_steps: int = 8) -> Tensor:
+        """Move latent points ``(n, n_latent)`` from one scaled time to another."""
+        return solve(self.field, z, start, end, self.theta(len(z), baseline), n_steps=n_steps)
+
+    def log_share(self, z: Tensor, batch_index: Tensor, **covariates: Tensor | None) -> Tensor:
+        """Return the logarithm of the decoded shares of the library (other data: the decoded means or logits)."""
+        cont_covs = covariates.get("cont_covs")
+        z_in = z if cont_covs is None else torch.cat((z, cont_covs), dim=-1)
+        scale = self.decoder(z_in, self._codes(batch_index, covariates.get("cat_covs"))).scale
+        # Of counts the decoder returns logs, which are those of shares up to a constant of the cell.
+        return scale.log_softmax(-1) if self.spec.counts and not self.use_size_factor else scale
+
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Any],
+        generative_outputs: dict[str, Any],
+        kl_weight: Tensor | float = 1.0,
+    ) -> LossOutput:
+        """Return the negative ELBO, and in joint training the matching of snapshots on top of it."""
+        output = super().loss(tensors, inference_outputs, generative_outputs, kl_weight)
+        if self.bank is None or self.matching is None or not self.matching_weight or not self.training:
+            return output
+        z = inference_outputs[MODULE_KEYS.Z_KEY]
+        distance = self.matching_loss(z, tensors[TIME_KEY].reshape(-1), tensors.get(BASELINE_KEY))
+        output.loss = output.loss + self.matching_weight * distance
+        output.extra_metrics["matching"] = distance.detach()
+        return output
+
+    def matching_loss(self, z: Tensor, time: Tensor, baseline: Tensor | None = None) -> Tensor:
+        """Distance between cells moved to other snapshots and the cells of these snapshots.
+
+        Each snapshot of the minibatch is moved to another one: a neighbour with probability 0.7, forward or backward,
+        else any. All cells move in one call.
+
+        Parameters
+        ----------
+        z
+            Latent points of a minibatch, ``(n, n_latent)``.
+        time
+            Their times, in the unit of the user, ``(n,)``.
+        baseline
+            Baseline variables, ``(n, n_baseline)``.
+
+        Returns
+        -------
+        Mean distance over snapshots, weighted by their numbers of cells; a scalar.
+        """
+        if self.bank is None or self.matching is None:
+            message = "Matching needs the latent points of the snapshots; they exist during training only."
+            raise RuntimeError(message)
+        times = self.times.to(time)
+        source = (time[:, None] - times).abs().argmin(1)
+        n_times = len(times)
+        to = torch.zeros(n_times, dtype=torch.long, device=time.device)
+        for index in range(n_times):
+            neighbours = [other for other in (index - 1, index + 1) if 0 <= other < n_times]
+            others = [other for other in range(n_times) if other != index]
+            pool = neighbours if float(torch.rand(())) < 0.7 else others
+            to[index] = pool[int(torch.randint(len(pool), ()))]
+        moved = self.move(z, self.scale_time(time), self.scale_time(times[to[source]]), baseline=baseline)
+        total, weight = z.new_zeros(()), 0
+        for index in source.unique().tolist():
+            mine = moved[source == index]
+            if len(mine) < 2:
+                continue
+            there = self.bank[int(to[index])]
+            drawn = there[torch.randint(len(there), (min(len(there), 128),), device=there.device)]
+            total = total + len(mine) * self.matching(mine, drawn)
+            weight += len(mine)
+        return total / max(weight, 1)
+
+    @torch.no_grad()
+    def encode_all(self, loader: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encode every minibatch of a loader: mean, variance, time (user's unit) and baseline of each cell."""
+        was_training = self.training
+        self.eval()
+        parts: list[tuple[Tensor, ...]] = []
+        for batch in loader:
+            tensors = {key: value.to(self.device) for key, value in batch.items()}
+            qz = self.inference(**self._get_inference_input(tensors))[MODULE_KEYS.QZ_KEY]
+            n = len(qz.loc)
+            baseline = tensors.get(BASELINE_KEY, qz.loc.new_zeros(n, 0))
+            time = tensors[TIME_KEY].reshape(-1) if TIME_KEY in tensors else qz.loc.new_zeros(n)
+            parts.append((qz.loc, qz.scale.square(), time, baseline.to(qz.loc)))
+        self.train(was_training)
+        mean, variance, time, baseline = (torch.cat(column) for column in zip(*parts, strict=True))
+        return mean, variance, time, baseline
+
+    def snapshots(self, values: Tensor, time: Tensor) -> list[Tensor]:
+        """Divide the rows of values among the training times."""
+        nearest = (time[:, None] - self.times.to(time)).abs().argmin(1)
+        return [values[nearest == index] for index in range(len(self.times))]

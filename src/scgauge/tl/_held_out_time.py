@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from scgauge._core.checks import check_adata, check_obs_key
+from scgauge._core.keys import HELD_OUT_TIME
+from scgauge._core.matrix import as_rows, get_matrix
+from scgauge._core.rng import RNG, generator
+from scgauge._core.store import store
+from scgauge.tl._held_out_scores import Space, floor_scores, naive_predictions, scores
+from scgauge.tl._refit import fit_again
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+
+def _held_out(adata: AnnData, time_key: str, times: Sequence[float] | None) -> list[float]:
+    """Return the times to hold out, checked."""
+    known = np.unique(check_obs_key(adata, time_key, argument="time_key").to_numpy(dtype=float))
+    if len(known) < 3:
+        message = f"adata.obs[{time_key!r}] has {len(known)} times; at least 3 are needed to hold one out."
+        raise ValueError(message)
+    wanted = known[1:-1].tolist() if times is None else [float(time) for time in times]
+    missing = sorted(set(wanted) - set(known.tolist()))
+    if missing or not wanted:
+        message = f"times={missing or times} are not among the times of adata.obs[{time_key!r}]: {known.tolist()}."
+        raise ValueError(message)
+    return wanted
+
+
+def _rows_of_one(
+    adata: AnnData, x: Any, own: np.ndarray, held: list[float], model: Any, seed: int, n_cells: int
+) -> list[tuple]:
+    """Train without some times, predict them and score the predictions."""
+    training = ~np.isin(own, held)
+    known = np.unique(own[training])
+    fitted = fit_again(model, adata[training], seed)
+    counts = fitted.module.spec.counts
+    space = Space.of(x[training], counts=counts)
+    rng = np.random.default_rng(seed)
+    rows: list[tuple] = []
+    for time in held:
+        real = space.expression(x[own == time])
+        before, after = known[known < time], known[known > time]
+        previous, following = (x[own == t[i]] if len(t) else None for t, i in ((before, -1), (after, 0)))
+        weight = (time - before[-1]) / (after[0] - before[-1]) if len(before) and len(after) else 0.0
+        found = {"floor": floor_scores(space, real, seed)}
+        for name, predicted in naive_predictions(space, previous, following, weight, n_cells, rng):
+            found[name] = scores(space, real, predicted, seed)
+        cells = fitted.predict_state(times=[time], n_cells=n_cells, rng=int(rng.integers(2**31)))
+        found["model"] = scores(space, real, space.expression(cells.X), seed)
+        zeros = float((real <= 0).mean())
+        found["real"] = [("genes", "zero_fraction", zeros)]
+        rows += [(time, name, *row) for name, part in found.items() for row in part]
+    return rows
+
+
+def held_out_time(
+    adata: AnnData,
+    model: Any,
+    *,
+    time_key: str = "time",
+    times: Sequence[float] | None = None,
+    together: bool = False,
+    n_cells: int = 2000,
+    rng: RNG = None,
+    progress: bool = True,
+    key_added: str = HELD_OUT_TIME,
+    copy: bool = False,
+) -> AnnData | None:
+    """Refit a model without some times, predict them, and compare with what simple predictions reach.
+
+    A model of dynamics is only worth its trouble if it predicts a snapshot that it has not seen better than a copy of a
+    neighbouring one and than optimal-transport interpolation. Nothing of a held-out time is used before the scores:
+    principal components and their scale come from the training cells. Choose genes on the training times, too, if the
+    choice uses the counts.
+
+    Parameters
+    ----------
+    adata
+        Cells with counts in the matrix that the model reads.
+    model
+        Trained model of scgauge with real time, which is trained anew with its own arguments, or a function
+        ``fit(adata, seed)`` that returns such a model.
+    time_key
+        Column of ``adata.obs`` with the times.
+    times
+        Times to hold out; all but the first and the last if ``None``. Times after all training times are forecasts.
+    together
+        Whether to hold out all of `times` at once; else one after another, each with a fit of its own.
+    n_cells
+        Cells to predict at each time.
+    rng
+        Seed or Generator of fits and draws.
+    progress
+        Whether to show a bar of the fits.
+    key_added
+        Key in ``adata.uns`` under which the result is stored.
+    copy
+        Whether to work on a copy of ``adata`` and return it.
+
+    Returns
+    -------
+    Returns ``None`` if ``copy=False``, else returns an ``AnnData`` object. Sets the following fields:
+
+    ``adata.uns[key_added]`` : :class:`dict`
+        ``"params"``: the arguments of this call.
+        ``"scores"``: data frame with the columns ``time``; ``method``; ``space``; ``statistic``; ``value``. Methods:
+        ``"floor"`` (one half of the real cells against the other), ``"copy_previous"``, ``"copy_next"``,
+        ``"mixture"`` of both, ``"mean_shift"`` (the previous cells moved by the share of the difference of means),
+        ``"optimal_transport"`` (interpolation of optimally coupled cells), ``"mean_cell"`` (one constant cell),
+        ``"model"``; and ``"real"`` for the zero fraction. Spaces ``"pca5"`` and ``"pca20"``: ``"wasserstein"`` and
+        ``"energy"`` (V-statistic), smaller is better. Space ``"genes"``: ``"energy"``, ``"variance_ratio"`` (1 is
+        right), ``"zero_fraction"``, ``"auc"`` of a
+        nearest-neighbour classifier (0.5 is right).
+
+    Raises
+    ------
+    TypeError
+        If ``adata`` is not an AnnData or ``model`` is neither a model nor a function.
+    KeyError
+        If ``time_key`` does not exist.
+    TypeError
+        If `model` is neither a function nor a model that knows how it was trained.
+    ValueError
+        If there are fewer than three times or a time to hold out does not exist.
+    ImportError
+        If POT is not installed.
+
+    Examples
+    --------
+    >>> import scgauge
+    >>> adata = scgauge.datasets.simulate_time_series(90, 30, times=(0, 1, 2), rng=0)
+    >>> def fit(cells, seed):
+    ...     scgauge.model.ODEVI.setup_anndata(cells, time_key="time")
+    ...     model = scgauge.model.ODEVI(cells, n_latent=2)
+    ...     model.train(max_epochs=2, plan_kwargs={"n_flow_steps": 5}, enable_progress_bar=False)
+    ...     return model
+    >>> scgauge.tl.held_out_time(adata, fit, n_cells=20, rng=0, progress=False)
+    >>> adata.uns["held_out_time"]["scores"]["time"].unique()
+    array([1.])
+    """
+    check_adata(adata)
+    wanted = _held_out(adata, time_key, times)
+    if not isinstance(n_cells, int | np.integer) or n_cells < 2:
+        message = f"n_cells={n_cells!r} was given; an integer of at least 2 is needed."
+        raise ValueError(message)
+    setup = getattr(model, "registry_", {}).get("setup_args", {})
+    x = as_rows(get_matrix(adata, setup.get("layer")))
+    own = adata.obs[time_key].to_numpy(dtype=float)
+    seed = int(generator(rng).integers(2**31))
+    rows: list[tuple] = []
+    for held in tqdm(
+        [wanted] if together else [[time] for time in wanted], disable=not progress, desc="Held-out times"
+    ):
+        rows += _rows_of_one(adata, x, own, held, model, seed, n_cells)
+    result = {
+        "params": {
+            "time_key": time_key, "times": wanted, "together": together, "n_cells": n_cells, "rng": rng,
+        },
+        "scores": pd.DataFrame(rows, columns=["time", "method", "space", "statistic", "value"]),
+    }  # fmt: skip
+    return store(adata, copy=copy, uns={key_added: result})

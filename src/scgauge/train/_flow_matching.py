@@ -1,0 +1,186 @@
+"""Flow matching: a vector field from smooth paths through optimally coupled snapshots, without solving it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.interpolate import CubicSpline
+from scipy.optimize import linear_sum_assignment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from scgauge.module import ODEVAE
+    from scgauge.nn import Matching
+
+#: Cells of each snapshot that are coupled at once, and paths that are made for a fit.
+CELLS_AT_ONCE, N_PATHS = 128, 4096
+#: Steps of flow matching for each step that also solves the field.
+MATCH_EVERY = 4
+
+
+def couple(snapshots: Sequence[np.ndarray], n_paths: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw paths through all snapshots: the rows of cells that optimal transport couples, one step after another.
+
+    From each snapshot `CELLS_AT_ONCE` cells are drawn (with replacement where there are fewer), and cells of
+    neighbouring snapshots are assigned to each other with the least sum of squared distances.
+
+    Parameters
+    ----------
+    snapshots
+        Points at each time, ``(n_t, n_dims)``.
+    n_paths
+        Number of paths, rounded up to a multiple of `CELLS_AT_ONCE`.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    For each snapshot the rows that the paths pass through, ``(n_paths,)``.
+    """
+    rounds = []
+    for _ in range(-(-n_paths // CELLS_AT_ONCE)):
+        rows: list[np.ndarray] = []
+        for index, points in enumerate(snapshots):
+            drawn = rng.choice(len(points), CELLS_AT_ONCE, replace=len(points) < CELLS_AT_ONCE)
+            if index:
+                before = snapshots[index - 1][rows[-1]]
+                cost = (
+                    np.square(before).sum(1)[:, None] + np.square(points[drawn]).sum(1) - 2 * before @ points[drawn].T
+                )
+                drawn = drawn[linear_sum_assignment(cost)[1]]
+            rows.append(drawn)
+        rounds.append(rows)
+    return [np.concatenate(column) for column in zip(*rounds, strict=True)]
+
+
+def spline_weights(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the knots in the natural cubic spline through them, and in its derivative, ``(n_at, n_knots)``.
+
+    The spline is the smoothest path through the snapshots (least integrated squared acceleration); with two knots it
+    is the straight line of optimal-transport flow matching.
+    """
+    if len(knots) == 2:
+        share = (at - knots[0]) / (knots[1] - knots[0])
+        slope = np.full_like(at, 1 / (knots[1] - knots[0]))
+        return np.column_stack([1 - share, share]), np.column_stack([-slope, slope])
+    spline = CubicSpline(knots, np.eye(len(knots)), bc_type="natural")
+    return spline(at), spline(at, 1)
+
+
+def line_weights(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the knots in the polygon through them, and in its derivative, ``(n_at, n_knots)``."""
+    after = np.clip(np.searchsorted(knots, at, side="right"), 1, len(knots) - 1)
+    gap = knots[after] - knots[after - 1]
+    share = (at - knots[after - 1]) / gap
+    place, slope = np.zeros((2, len(at), len(knots)))
+    rows = np.arange(len(at))
+    place[rows, after - 1], place[rows, after] = 1 - share, share
+    slope[rows, after - 1], slope[rows, after] = -1 / gap, 1 / gap
+    return place, slope
+
+
+def _missed(
+    module: ODEVAE,
+    draws: Sequence[Tensor],
+    baseline: Sequence[Tensor],
+    matching: Matching,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Distance between a snapshot that the field has moved to a neighbour, forward or backward, and that neighbour."""
+    first = int(rng.integers(len(draws) - 1))
+    source, goal = (first, first + 1) if rng.random() < 0.5 else (first + 1, first)
+    rows = [
+        torch.as_tensor(rng.integers(len(part), size=min(len(part), CELLS_AT_ONCE)), device=part.device)
+        for part in (draws[source], draws[goal])
+    ]
+    times = module.scale_time(module.times)
+    moved = module.move(
+        draws[source][rows[0]], float(times[source]), float(times[goal]), baseline=baseline[source][rows[0]], n_steps=4
+    )
+    return matching(moved, draws[goal][rows[1]])
+
+
+def match_flow(
+    module: ODEVAE,
+    mean: Sequence[Tensor],
+    variance: Sequence[Tensor],
+    baseline: Sequence[Tensor],
+    *,
+    path: str = "spline",
+    matching: Matching | None = None,
+    matching_weight: float = 1.0,
+    n_steps: int = 2000,
+    batch_size: int = 256,
+    lr: float = 2e-3,
+) -> list[float]:
+    r"""Fit the field to the velocities of smooth paths through the snapshots :cite:p:`Lipman23,Tong24`.
+
+    Cells of neighbouring snapshots are coupled by optimal transport, a natural cubic spline is laid through each chain
+    of cells, and the field regresses the velocity of the splines at random times,
+    :math:`\mathrm{E} |f(t, z_t) - \dot z_t|^2`. Its minimiser moves each snapshot onto the next. What a finite network
+    misses of that is corrected in the second half of the run, in every `MATCH_EVERY`-th step: a snapshot is moved to a
+    neighbour by solving the field, and the distance to the cells found there is added to the loss.
+
+    Parameters
+    ----------
+    module
+        Module whose field and parameter network are trained; nothing else changes.
+    mean, variance
+        Approximate posterior of the cells at each time, ``(n_t, n_latent)``.
+    baseline
+        Baseline variables of the cells at each time, ``(n_t, n_baseline)``.
+    path
+        ``"spline"`` or ``"linear"`` paths between the snapshots.
+    matching
+        Distance between moved and found cells; ``None`` for flow matching alone.
+    matching_weight
+        Its weight.
+    n_steps
+        Steps of Adam, with a learning rate that falls to zero along a cosine.
+    batch_size
+        Paths in a step.
+    lr
+        First learning rate.
+
+    Returns
+    -------
+    Mean loss of each tenth of the run.
+    """
+    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    knots = module.scale_time(module.times.cpu().numpy())
+    rows = couple([part.double().cpu().numpy() for part in mean], N_PATHS, rng)
+    device = mean[0].device
+    index = [torch.as_tensor(part, device=device) for part in rows]
+    centre = torch.stack([part[row] for part, row in zip(mean, index, strict=True)], 1)
+    spread = torch.stack([part[row].sqrt() for part, row in zip(variance, index, strict=True)], 1)
+    covariates = baseline[0][index[0]]
+    parameters = [*module.field.parameters(), *module.parameter_net.parameters()]
+    parameters = [parameter for parameter in parameters if parameter.requires_grad and parameter.numel()]
+    optimizer = torch.optim.Adam(parameters, lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    losses = np.zeros(n_steps)
+    draws = [m + v.sqrt() * torch.randn_like(m) for m, v in zip(mean, variance, strict=True)]
+    with torch.enable_grad():
+        for step in range(n_steps):
+            chosen = torch.as_tensor(rng.integers(len(centre), size=batch_size), device=device)
+            at = rng.random(batch_size)
+            weights_at = (spline_weights if path == "spline" else line_weights)(knots, at)
+            place, slope = (torch.as_tensor(part, dtype=centre.dtype, device=device) for part in weights_at)
+            points = centre[chosen] + spread[chosen] * torch.randn_like(spread[chosen])
+            z, velocity = (torch.einsum("bk,bkl->bl", weights, points) for weights in (place, slope))
+            t = torch.as_tensor(at, dtype=z.dtype, device=device)
+            loss = (module.velocity(t, z, covariates[chosen]) - velocity).square().sum(-1).mean()
+            if matching is not None and step >= n_steps // 2 and step % MATCH_EVERY == 0:
+                loss = loss + matching_weight * _missed(module, draws, baseline, matching, rng)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+            optimizer.step()
+            schedule.step()
+            losses[step] = float(loss.detach())
+    return [float(part.mean()) for part in np.array_split(losses, min(10, n_steps))]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scgauge.nn import make_matching
+from scgauge.train._flow_matching import match_flow
+from scgauge.train._plan import CountTrainingPlan
+
+if TYPE_CHECKING:
+    from scgauge.module import ODEVAE
+
+
+class SnapshotPlan(CountTrainingPlan):
+    """Training plan for snapshots: first the autoencoder, then the dynamics, then both together.
+
+    1. The autoencoder is trained alone, as :class:`CountTrainingPlan` does.
+    2. If asked for, autoencoder and field are trained together in the last epochs: the negative ELBO plus the distance
+       between snapshots that the field has moved and those it should meet.
+    3. The field is fitted to the final latent points of the training cells (`match_flow`): flow matching along smooth
+       paths through optimally coupled snapshots, then also by the distance between moved and found snapshots.
+
+    Only training cells are used in every stage.
+
+    Parameters
+    ----------
+    module
+        The module to train.
+    joint_share
+        Share of the epochs in which both are trained together. It lets the field shape the latent space, at the price
+        of predictions between the snapshots (see the user guide); 0 by default.
+    joint_weight
+        Weight of the distance against the negative ELBO of a cell, in nats, in joint epochs.
+    matching
+        Distance between snapshots: ``"energy"``, ``"sinkhorn"``, ``"sliced"`` or ``"mmd"``; ``None`` fits the field by
+        flow matching alone.
+    matching_weight
+        Weight of the distance in the fit of the field.
+    path
+        Paths through the snapshots: ``"spline"`` (natural cubic, the smoothest) or ``"linear"``.
+    n_flow_steps
+        Steps of each fit of the field.
+    flow_lr
+        Learning rate of each fit of the field.
+    **kwargs
+        Passed to :class:`CountTrainingPlan`.
+    """
+
+    def __init__(
+        self,
+        module: ODEVAE,
+        *,
+        joint_share: float = 0.0,
+        joint_weight: float = 10.0,
+        matching: str | None = "energy",
+        matching_weight: float = 1.0,
+        path: str = "spline",
+        n_flow_steps: int = 2000,
+        flow_lr: float = 2e-3,
+        **kwargs: Any,
+    ) -> None:
+        if not 0 <= joint_share < 1:
+            message = f"joint_share={joint_share!r} was given; a share in [0, 1) is needed."
+            raise ValueError(message)
+        if path not in {"spline", "linear"}:
+            message = f"path={path!r} was given; choose 'spline' or 'linear'."
+            raise ValueError(message)
+        distance = None if matching is None else make_matching(matching)
+        super().__init__(module, **kwargs)
+        module.matching, module.matching_weight = distance, joint_weight
+        self.fit_arguments: dict[str, Any] = {"path": path, "matching": distance, "matching_weight": matching_weight}
+        self.joint_share, self.n_flow_steps, self.flow_lr = joint_share, n_flow_steps, flow_lr
+        self.flow_losses: list[list[float]] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Fit the field when the autoencoder has been trained alone, and renew the snapshots before joint epochs."""
+        super().on_train_epoch_start()
+        total = self.trainer.max_epochs or 1
+        first_joint = total - int(self.joint_share * total)
+        if self.trainer.current_epoch >= first_joint:
+            self._renew_bank(fit=self.trainer.current_epoch == first_joint)
+
+    def on_train_end(self) -> None:
+        """Fit the field to the final latent points and forget the snapshots."""
+        self._renew_bank(fit=True)
+        self.module.bank = None
+
+    @torch.no_grad()
+    def _renew_bank(self, *, fit: bool) -> None:
+        module = self.module
+        loader = self.trainer.datamodule.train_dataloader()
+        mean, variance, time, baseline = module.encode_all(loader)
+        parts = [module.snapshots(values, time) for values in (mean, variance, baseline)]
+        draws = mean + variance.sqrt() * torch.randn_like(mean)
+        module.bank = module.snapshots(draws, time)
+        if fit:
+            losses = match_flow(module, *parts, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
+            self.flow_losses.append(losses)

@@ -1,0 +1,8 @@
+"""All calls of the contract tests, joined from the files of their subjects."""
+
+from __future__ import annotations
+
+from contract import calls, time_calls
+
+CALLS = calls.CALLS | time_calls.CALLS
+LOADERS = calls.LOADERS

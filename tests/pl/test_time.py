@@ -1,0 +1,56 @@
+"""Figures of time series show the numbers that are stored."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from anndata import AnnData
+from matplotlib.collections import LineCollection
+
+from scgauge import pl
+
+
+def make(n_latent):
+    rng = np.random.default_rng(0)
+    times = np.repeat([0.0, 1.0, 2.0], 40)
+    points = rng.normal(size=(120, n_latent)) + 2 * times[:, None]
+    adata = AnnData(np.ones((120, 1), dtype="float32"), obs={"hour": times})
+    paths = np.stack([points[:5] + 2 * t for t in (0.0, 1.0, 2.0)], axis=1)
+    adata.obsm["X_trajectory"] = adata.obsm["X_velocity"] = points
+    adata.obsm["velocity"] = np.full((120, n_latent), 2.0)
+    adata.uns["velocity"] = {"params": {"time_key": "hour"}}
+    adata.uns["trajectory"] = {"params": {"time_key": "hour"}, "times": np.array([0.0, 1.0, 2.0]), "paths": paths}
+    return adata
+
+
+@pytest.mark.parametrize("n_latent", [1, 2, 5])
+def test_lines_are_the_paths_in_the_plane(n_latent):
+    adata = make(n_latent)
+    panel = pl.trajectory(adata, show=False)
+    lines = next(item for item in panel.collections if isinstance(item, LineCollection)).get_segments()
+    assert len(lines) == 5
+    if n_latent == 2:
+        np.testing.assert_allclose(lines, adata.uns["trajectory"]["paths"])
+    # A plane keeps the length of what lies along its axes: all paths move by the same vector.
+    steps = np.diff(np.array(lines), axis=1)
+    np.testing.assert_allclose(steps, np.broadcast_to(steps[0, 0], steps.shape), atol=1e-9)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("n_latent", [2, 5])
+def test_streamlines_follow_the_velocities(n_latent):
+    panel = pl.velocity_field(make(n_latent), show=False)
+    streams = next(item for item in panel.collections if isinstance(item, LineCollection))
+    assert len(streams.get_segments()) > 10
+    if n_latent == 2:
+        slopes = np.concatenate([np.diff(segment, axis=0) for segment in streams.get_segments()])
+        np.testing.assert_allclose(slopes[:, 0], slopes[:, 1], rtol=1e-3, atol=1e-6)
+    plt.close("all")
+
+
+def test_missing_times_are_named():
+    adata = make(2)
+    del adata.obs["hour"]
+    for function in (pl.trajectory, pl.velocity_field):
+        with pytest.raises(KeyError, match="times of the result"):
+            function(adata, show=False)
+    plt.close("all")

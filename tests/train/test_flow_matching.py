@@ -1,0 +1,81 @@
+"""Paths through snapshots and the field fitted to them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import CubicSpline
+from scipy.optimize import linear_sum_assignment
+
+from scgauge.module import ODEVAE
+from scgauge.train import couple, match_flow, spline_weights
+from scgauge.train._flow_matching import CELLS_AT_ONCE, line_weights
+
+
+def test_coupling_is_optimal_and_stays_within_snapshots():
+    rng = np.random.default_rng(0)
+    snapshots = [rng.normal(size=(CELLS_AT_ONCE, 3)) + shift for shift in (0, 1, 3)]
+    rows = couple(snapshots, CELLS_AT_ONCE, np.random.default_rng(1))
+    assert [sorted(part) for part in rows] == [list(range(CELLS_AT_ONCE))] * 3
+    for (a, b), (i, j) in zip(pairwise(snapshots), pairwise(rows), strict=True):
+        cost = np.square(a[:, None] - b[None]).sum(-1)
+        best = cost[linear_sum_assignment(cost)].sum()
+        np.testing.assert_allclose(np.square(a[i] - b[j]).sum(), best, rtol=1e-9)
+
+
+def test_small_snapshots_are_drawn_again():
+    snapshots = [np.zeros((5, 2)), np.ones((300, 2))]
+    rows = couple(snapshots, 200, np.random.default_rng(0))
+    assert [len(part) for part in rows] == [256, 256]
+    assert set(rows[0]) == set(range(5))
+
+
+def test_spline_weights():
+    knots, at = np.array([0.0, 0.2, 0.7, 1.0]), np.linspace(0, 1, 9)
+    values = np.random.default_rng(0).normal(size=(4, 3))
+    spline = CubicSpline(knots, values, bc_type="natural")
+    place, slope = spline_weights(knots, at)
+    np.testing.assert_allclose(place @ values, spline(at), atol=1e-12)
+    np.testing.assert_allclose(slope @ values, spline(at, 1), atol=1e-12)
+    np.testing.assert_allclose(place.sum(1), 1)
+    np.testing.assert_allclose(slope.sum(1), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("weights", [spline_weights, line_weights])
+def test_two_knots_are_a_line(weights):
+    place, slope = weights(np.array([0.0, 2.0]), np.array([0.5, 2.0]))
+    np.testing.assert_allclose(place, [[0.75, 0.25], [0, 1]])
+    np.testing.assert_allclose(slope, [[-0.5, 0.5], [-0.5, 0.5]])
+
+
+def test_polygon():
+    knots, at = np.array([0.0, 0.25, 1.0]), np.linspace(0, 1, 11)
+    place, slope = line_weights(knots, at)
+    np.testing.assert_allclose(place @ [1.0, 3.0, 0.0], np.interp(at, knots, [1, 3, 0]))
+    assert set((slope @ [1.0, 3.0, 0.0]).round(6)) == {8.0, -4.0}
+
+
+@pytest.mark.parametrize(("dynamics", "matching"), [("affine", None), ("neural", "energy")])
+def test_a_fitted_field_moves_snapshots_onto_each_other(dynamics, matching):
+    from scgauge.nn import make_matching
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        rng = np.random.default_rng(0)
+        start = rng.normal(size=(400, 2)) * 0.3
+        angle = np.pi / 2 * np.array([0.0, 0.5, 1.0])
+        centre = 2 * np.column_stack([np.cos(angle), np.sin(angle)])
+        snapshots = [torch.tensor(start + c, dtype=torch.float32) for c in centre]
+        module = ODEVAE(5, times=[10.0, 15.0, 20.0], n_latent=2, dynamics=dynamics)
+        none = [torch.zeros(400, 0)] * 3
+        distance = None if matching is None else make_matching(matching)
+        losses = match_flow(
+            module, snapshots, [torch.full((400, 2), 1e-4)] * 3, none, matching=distance, n_steps=600, lr=1e-2
+        )
+        assert losses[-1] < 0.2 * losses[0]
+        with torch.no_grad():
+            for index, goal in ((1, 0.5), (2, 1.0)):
+                moved = module.move(snapshots[0], 0.0, goal)
+                np.testing.assert_allclose(moved.mean(0), centre[index], atol=0.15)
+                np.testing.assert_allclose(moved.std(0), snapshots[index].std(0), rtol=0.25)
