@@ -12,6 +12,7 @@ from torch import nn
 
 from scgauge.datasets import simulate_time_series
 from scgauge.model import ODEVI
+from scgauge.train._time_plan import MEMORIES
 
 PLAN = {"n_flow_steps": 60}
 TIMES = (0.0, 1.0, 2.0, 4.0)
@@ -226,7 +227,7 @@ def test_groups_of_planted_trajectories():
     model = fit(adata, epochs=60, plan={"n_flow_steps": 400}, n_hidden=64)
     groups = model.get_trajectory_groups(n_groups=2, rng=0)
     assert list(groups.index) == list(adata.obs_names)
-    np.testing.assert_allclose(groups[["probability_0", "probability_1"]].sum(1), 1)
+    np.testing.assert_allclose(groups[["probability_0", "probability_1"]].sum(axis=1), 1)
     assert adjusted_rand_score(adata.obs["group"], groups["group"]) > 0.9
     sizes = groups["group"].value_counts()
     assert sizes["0"] >= sizes["1"]
@@ -276,9 +277,24 @@ def test_other_cells_can_be_followed(model):
     assert model.get_trajectories(other, times=[1.0]).shape == (60, 1, 2)
 
 
-def test_far_forecasts_warn_and_stay_bounded(model):
+def test_far_times_are_warned_of(model):
     with pytest.warns(UserWarning, match="A time lies 16 outside of the training times 0 to 4; the widest gap"):
-        far = model.predict_state(times=[20.0], kind="latent", rng=0)
+        model._check_times([20.0])
+
+
+def test_the_memory_is_that_of_the_best_forecast_of_the_last_snapshot(model):
+    scores = model.module.memory_scores
+    assert set(scores) == set(MEMORIES)
+    best = min(scores, key=scores.get)
+    field = model.module.field
+    np.testing.assert_allclose(float(field.memory), best * 0.5, rtol=1e-6)  # the last gap is half of the scaled time
+    assert float(field.horizon) == 1
+    np.testing.assert_array_equal(model.module.times, TIMES)
+
+
+@pytest.mark.filterwarnings("ignore:A time lies 16 outside of the training times:UserWarning")
+def test_far_forecasts_stay_bounded(model):
+    far = model.predict_state(times=[20.0], kind="latent", rng=0)
     assert np.abs(far.X).max() < 20
 
 

@@ -15,7 +15,7 @@ from scgauge._core.draws import LikelihoodSampler
 from scgauge._core.keys import LIBRARY, SOURCE_CELL, X_ODEVAE
 from scgauge._core.rng import RNG, generator
 from scgauge.model._eigen import describe_local, describe_system
-from scgauge.model._time_law import law_of
+from scgauge.model._time_law import law_of, sources
 from scgauge.module import BASELINE_KEY, TIME_KEY
 from scgauge.nn import solve_path, step_error
 from scgauge.nn.dynamics import LocalLinear, Neural, Potential, theta_names
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 Kind = Literal["latent", "rates", "counts"]
 Start = Literal["previous", "first", "all"]
 
-#: Difference between n and 2n steps, in units of the spread of the states, above which a result is not trusted.
-_TOLERANCE = 1e-2
-#: Cells whose decoder is differentiated at once.
-_CELLS_AT_ONCE = 512
+#: Difference between n and 2n steps, in spreads of the states, that is not trusted; cells decoded at once.
+_TOLERANCE, _CELLS_AT_ONCE = 1e-2, 512
 
 
 class DynamicsResults:
@@ -81,8 +79,7 @@ class DynamicsResults:
             message = "The ODEVI model is not trained. Run: model.train()"
             raise RuntimeError(message)
         adata = self._validate_anndata(adata)
-        rows = np.arange(adata.n_obs) if indices is None else np.asarray(indices)
-        return adata, np.flatnonzero(rows) if rows.dtype == bool else rows
+        return adata, np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
 
     def _times(self, adata: AnnData) -> np.ndarray:
         manager = self.get_anndata_manager(adata, required=True)
@@ -166,9 +163,8 @@ class DynamicsResults:
         own = self._times(adata)[rows]
         mean, variance = self._posterior(adata, rows)
         n_draws = n_samples or 1
-        z = np.broadcast_to(mean, (n_draws, *mean.shape))
-        if n_samples is not None:
-            z = mean + np.sqrt(variance) * generator(rng).standard_normal(z.shape)
+        noise = 0.0 if n_samples is None else generator(rng).standard_normal((n_draws, *mean.shape))
+        z = np.broadcast_to(mean + np.sqrt(variance) * noise, (n_draws, *mean.shape))
         theta = self.module.theta(len(rows), self._baseline(adata, rows)).detach()
         paths = np.empty((n_draws, len(rows), len(wanted), mean.shape[1]))
         goals = self._scaled(wanted).tolist()
@@ -249,7 +245,7 @@ class DynamicsResults:
         law = law_of(self, adata, own, context)
         rows, states = [], []
         for time in wanted:
-            pool = _sources(own, time, start)
+            pool = sources(own, time, start)
             size = len(pool) if n_cells is None else n_cells
             if n_cells is not None:
                 pool = draw_rng.choice(pool, size, replace=size > len(pool))
@@ -281,8 +277,8 @@ class DynamicsResults:
         """Decode predicted latent points and note where they come from."""
         arguments = self.registry_["setup_args"]
         kept = [arguments.get("batch_key"), arguments.get("labels_key")]
-        kept += [*(arguments.get("categorical_covariate_keys") or ()), *(arguments.get("baseline_keys") or ())]
-        kept += list(arguments.get("continuous_covariate_keys") or ())
+        for several in ("categorical_covariate_keys", "baseline_keys", "continuous_covariate_keys"):
+            kept += arguments.get(several) or []
         obs = pd.DataFrame(
             {key: adata.obs[key].to_numpy()[pool] for key in kept if key is not None and key in adata.obs}
         )
@@ -351,11 +347,9 @@ class DynamicsResults:
         if space == "latent":
             return velocity.double().cpu().numpy()
         batch = torch.as_tensor(self._registered(adata, REGISTRY_KEYS.BATCH_KEY)[rows], device=z.device).reshape(-1, 1)
-        covariates = {}
-        for name, key in (("cat_covs", REGISTRY_KEYS.CAT_COVS_KEY), ("cont_covs", REGISTRY_KEYS.CONT_COVS_KEY)):
-            values = self._registered(adata, key)
-            if values is not None:
-                covariates[name] = torch.as_tensor(values[rows], device=z.device)
+        keys = (("cat_covs", REGISTRY_KEYS.CAT_COVS_KEY), ("cont_covs", REGISTRY_KEYS.CONT_COVS_KEY))
+        read = {name: self._registered(adata, key) for name, key in keys}
+        covariates = {k: torch.as_tensor(v[rows], device=z.device) for k, v in read.items() if v is not None}
         if "cont_covs" in covariates:
             covariates["cont_covs"] = covariates["cont_covs"].to(z)
         blocks = []
@@ -403,13 +397,3 @@ class DynamicsResults:
         z = self._latent(adata, rows, None)
         centres = np.stack([z[own == time].mean(0) for time in np.unique(own)])
         return describe_local(module, self._tensor(centres), np.unique(own))
-
-
-def _sources(own: np.ndarray, time: float, start: str) -> np.ndarray:
-    """Rows of the cells that a prediction starts from."""
-    if start == "all":
-        return np.arange(len(own))
-    known = np.unique(own)
-    before = known[known <= time]
-    begin = known[0] if start == "first" or not len(before) else before[-1]
-    return np.flatnonzero(own == begin)

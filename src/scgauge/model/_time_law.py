@@ -120,3 +120,13 @@ def law_of(model: Any, adata: AnnData, time: np.ndarray, context: Callable | Non
         return CellContext(batch=batch, exposure=exposure[rows], labels=np.zeros(len(rows), int), **kept)
 
     return LibraryLaw(time=time, exposure=exposure, contexts=read)
+
+
+def sources(own: np.ndarray, time: float, start: str) -> np.ndarray:
+    """Return the rows of the cells that a prediction starts from."""
+    if start == "all":
+        return np.arange(len(own))
+    known = np.unique(own)
+    before = known[known <= time]
+    begin = known[0] if start == "first" or not len(before) else before[-1]
+    return np.flatnonzero(own == begin)

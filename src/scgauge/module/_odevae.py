@@ -85,6 +85,8 @@ class ODEVAE(CountVAE):
         self.bank: list[Tensor] | None = None
         self.matching: Matching | None = None
         self.matching_weight = 0.0
+        #: Energy distance of the forecast of the last snapshot for each memory that was tried.
+        self.memory_scores: dict[float, float] = {}
 
     def scale_time(self, time: Any) -> Any:
         """Bring times of the user's unit to the scale on which the first training time is 0 and the last is 1."""

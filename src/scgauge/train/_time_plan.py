@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from scgauge.nn import make_matching
+from scgauge.nn._matching import energy
+from scgauge.nn.dynamics import LocalLinear, Neural, Potential
 from scgauge.train._flow_matching import match_flow
 from scgauge.train._plan import CountTrainingPlan
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from scgauge.module import ODEVAE
+
+
+#: Lengths of memory that are tried, in units of the last gap, and most cells of a snapshot in their comparison.
+MEMORIES, MOST_CELLS = (0.02, 0.25, 0.5, 1.0, 2.0), 1000
 
 
 class SnapshotPlan(CountTrainingPlan):
@@ -20,6 +29,9 @@ class SnapshotPlan(CountTrainingPlan):
        between snapshots that the field has moved and those it should meet.
     3. The field is fitted to the final latent points of the training cells (`match_flow`): flow matching along smooth
        paths through optimally coupled snapshots, then also by the distance between moved and found snapshots.
+
+    4. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
+       snapshots but the last, which is then forecast with several lengths of memory; the best one is taken.
 
     Only training cells are used in every stage.
 
@@ -87,6 +99,29 @@ class SnapshotPlan(CountTrainingPlan):
         self.module.bank = None
 
     @torch.no_grad()
+    def _choose_memory(self, parts: list[list[Tensor]], draws: list[Tensor]) -> None:
+        """Set how far the field runs on after the last snapshot by forecasting that from those before it."""
+        module, field, times = self.module, self.module.field, self.module.times
+        if not isinstance(field, Neural | Potential | LocalLinear) or len(times) < 3:
+            return
+        scaled = [float(time) for time in module.scale_time(times)]
+        before = deepcopy(field.state_dict()), deepcopy(module.parameter_net.state_dict())
+        module.times = times[:-1]
+        most = max(1, self.n_flow_steps // 2)
+        match_flow(module, *(part[:-1] for part in parts), n_steps=most, lr=self.flow_lr, **self.fit_arguments)
+        module.times = times
+        field.horizon.fill_(scaled[-2])
+        gap, scores = scaled[-1] - scaled[-2], {}
+        for share in MEMORIES:
+            field.memory.fill_(share * gap)
+            moved = module.move(draws[-2], scaled[-2], scaled[-1], baseline=parts[2][-2], n_steps=16)
+            scores[share] = float(energy(moved[:MOST_CELLS], draws[-1][:MOST_CELLS]))
+        field.load_state_dict(before[0])
+        module.parameter_net.load_state_dict(before[1])
+        module.memory_scores = scores
+        field.memory.fill_(min(scores, key=scores.__getitem__) * gap)
+
+    @torch.no_grad()
     def _renew_bank(self, *, fit: bool) -> None:
         module = self.module
         loader = self.trainer.datamodule.train_dataloader()
@@ -95,5 +130,6 @@ class SnapshotPlan(CountTrainingPlan):
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
         if fit:
+            self._choose_memory(parts, module.bank)
             losses = match_flow(module, *parts, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
             self.flow_losses.append(losses)

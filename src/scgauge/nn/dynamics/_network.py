@@ -31,19 +31,21 @@ class _LearnedField(nn.Module):
     """
 
     memory: Tensor
+    horizon: Tensor
 
     def __init__(self, n_latent: int, *, n_context: int = 0) -> None:
         super().__init__()
         self.n_latent, self.n_theta = n_latent, n_context
         self.theta_names = [f"context{index}" for index in range(1, n_context + 1)]
         self.register_buffer("memory", torch.tensor(0.25))
+        self.register_buffer("horizon", torch.tensor(1.0))
 
     def _seen(self, t: Tensor, z: Tensor, theta: Tensor) -> Tensor:
         # Times are centred like the latent points.
-        return torch.cat((z, 4 * t.clamp(0, 1) - 2, theta), dim=-1)
+        return torch.cat((z, 4 * t.clamp(min=0).minimum(self.horizon) - 2, theta), dim=-1)
 
     def _pace(self, t: Tensor) -> Tensor:
-        outside = (t - 1).clamp(min=0) + (-t).clamp(min=0)
+        outside = (t - self.horizon).clamp(min=0) + (-t).clamp(min=0)
         return torch.exp(-outside / self.memory)
 
 
