@@ -123,11 +123,9 @@ def held_out_time(
     Raises
     ------
     TypeError
-        If ``adata`` is not an AnnData or ``model`` is neither a model nor a function.
+        If ``adata`` is not an AnnData, or ``model`` is neither a function nor a model that knows how it was trained.
     KeyError
         If ``time_key`` does not exist.
-    TypeError
-        If `model` is neither a function nor a model that knows how it was trained.
     ValueError
         If there are fewer than three times or a time to hold out does not exist.
     ImportError
