@@ -1,4 +1,4 @@
-"""Seconds of an epoch, memory and held-out ELBO of CountVI, SCVI, a tuned SCVI and the bare matrix products.
+"""Seconds of an epoch, memory and held-out ELBO of CountVI, LinearVI, SCVI, a tuned SCVI and the bare matrix products.
 
 Each model trains on the same cells and split, with the same KL warm-up, in alternation, each run in a process of its
 own so that its peak memory is its own. "Floor" is a loop over the matrix products of one training step at the same
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-NAMES = ("floor", "CountVI", "SCVI", "SCVI tuned")
+NAMES = ("floor", "CountVI", "LinearVI", "SCVI", "SCVI tuned")
 HIDDEN, LATENT = 128, 10
 
 
@@ -82,7 +82,7 @@ def train(name: str, arguments: argparse.Namespace) -> dict:
 
     adata = AnnData(simulate(arguments.cells, arguments.genes, arguments.density))
     scvi.settings.seed = 0
-    model_class = scgauge.model.CountVI if name == "CountVI" else scvi.model.SCVI
+    model_class = getattr(scgauge.model, name, scvi.model.SCVI)
     model_class.setup_anndata(adata)
     model = model_class(adata, gene_likelihood=arguments.likelihood)
     order = np.random.default_rng(0).permutation(adata.n_obs)
