@@ -25,6 +25,7 @@ def test_a_panel_for_each_family_and_a_line_for_each_property():
     np.testing.assert_array_equal(line.get_xdata(), [20, 40, 80])
     np.testing.assert_allclose(line.get_ydata(), [1.05, 0.55, 0.3])
     assert genes.get_xscale() == "log"
+    assert [text.get_text() for text in genes.get_xticklabels()] == ["20", "40", "80"]
 
 
 def test_bad_input():

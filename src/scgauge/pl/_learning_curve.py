@@ -95,5 +95,8 @@ def _family(panel: Axes, table: pd.DataFrame) -> None:
         panel.fill_between(curve.index, curve["min"], curve["max"], color=colors[name], alpha=0.15, linewidth=0)
         panel.plot(curve.index, curve["mean"], "o-", color=colors[name], markersize=4, linewidth=1.4, label=name)
     panel.set_xscale("log")
+    sizes = sorted(table["n_obs"].unique())
+    panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45 if len(sizes) > 4 else 0)
+    panel.set_xticks([], minor=True)
     panel.set_ylim(_LOW, _HIGH)
     panel.legend(frameon=False, fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)
