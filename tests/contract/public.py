@@ -12,7 +12,7 @@ import pytest
 from numpydoc.docscrape import ClassDoc, FunctionDoc, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 #: Floors whose functions the user calls.
 FLOORS = ("datasets", "metrics", "pl", "pp", "tl")
@@ -53,7 +53,7 @@ def documented(entries: list[Parameter]) -> list[str]:
     return [name.strip().replace("\\", "") for entry in entries for name in entry.name.split(",")]
 
 
-def _key(expression: str, key_added: str | None) -> str:
+def _key(expression: str, arguments: Mapping[str, object]) -> str:
     """Evaluate what stands in the brackets of an entry like ``adata.obs[f"{key_added}_score"]``."""
     node = ast.parse(expression, mode="eval").body
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -62,12 +62,12 @@ def _key(expression: str, key_added: str | None) -> str:
     text = ""
     for piece in pieces:
         inner = piece.value if isinstance(piece, ast.FormattedValue) else piece
-        if isinstance(inner, ast.Name) and inner.id == "key_added":
-            text += str(key_added)
+        if isinstance(inner, ast.Name) and inner.id in arguments:
+            text += str(arguments[inner.id])
         elif isinstance(inner, ast.Constant):
             text += str(inner.value)
         else:
-            message = f"The key {expression!r} is neither text nor made of `key_added`."
+            message = f"The key {expression!r} is neither text nor made of arguments."
             raise ValueError(message)
     return text
 
@@ -77,10 +77,16 @@ _ENTRY = re.compile(r"``(?P<root>\w+)\.(?P<slot>obs|var|obsm|varm|obsp|varp|laye
 _ENTRIES = re.compile(r"^``[^`]+``(, ``[^`]+``)*(?= : |$)")
 
 
-def written_keys(function: Callable, root: str | None, key_added: str | None) -> set[tuple[str, str]]:
-    """Slots and keys of `root` (any if None) that the Returns section names, for example ``("obs", "split")``."""
+def written_keys(
+    function: Callable, root: str | None, key_added: str | None, **arguments: object
+) -> set[tuple[str, str]]:
+    """Slots and keys of `root` (any if None) that the Returns section names, for example ``("obs", "split")``.
+
+    Keys may be made of `key_added` and of other arguments of the call.
+    """
+    arguments["key_added"] = key_added
     returns = inspect.getdoc(function).split("\nReturns\n-------\n")[1]
     section = re.split(r"\n\n\w+\n-{4,}\n", returns)[0]
     lines = filter(None, map(_ENTRIES.match, section.splitlines()))
     entries = [entry for line in lines for entry in _ENTRY.finditer(line.group())]
-    return {(entry["slot"], _key(entry["key"], key_added)) for entry in entries if root in {entry["root"], None}}
+    return {(entry["slot"], _key(entry["key"], arguments)) for entry in entries if root in {entry["root"], None}}

@@ -44,6 +44,11 @@ def default_key(name):
     return CALLS[name].key_added if default is None else default
 
 
+def arguments(name):
+    """Arguments that the call names and that keys may be made of."""
+    return {key: value for key, value in CALLS[name].kwargs.items() if isinstance(value, str) and key != "key_added"}
+
+
 def snapshot(data):
     return [contents(getattr(item, "adata", item)) for item in data]
 
@@ -55,7 +60,7 @@ def test_written_keys_are_the_documented_ones(name):
     before = keys(CALLS[name].data()[position])
     result, data = run(name)
     assert result is None
-    assert keys(data[position]) - before == written_keys(get(name), argument, key)
+    assert keys(data[position]) - before == written_keys(get(name), argument, key, **arguments(name))
 
 
 @each_writing
@@ -64,7 +69,7 @@ def test_key_added_renames_everything_that_is_written(name):
     before = keys(CALLS[name].data()[position])
     _, data = run(name, key_added="mine")
     new = keys(data[position]) - before
-    assert new == written_keys(get(name), argument, "mine")
+    assert new == written_keys(get(name), argument, "mine", **arguments(name))
     assert all("mine" in key for _, key in new)
 
 

@@ -3,6 +3,7 @@
 from ._classifier import ClassifierTest, classifier_two_sample
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
+from ._embedding_quality import EmbeddingQuality, embedding_quality
 from ._energy import energy_distance
 from ._factor_matching import FactorMatch, match_loadings
 from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
@@ -20,6 +21,7 @@ __all__ = [
     "ClassifierTest",
     "DensityCoverage",
     "DistanceRatio",
+    "EmbeddingQuality",
     "FactorMatch",
     "GeneMarginals",
     "LogOdds",
@@ -36,6 +38,7 @@ __all__ = [
     "density_coverage",
     "dependence",
     "distance_ratio",
+    "embedding_quality",
     "energy_distance",
     "gene_marginals",
     "independent_copy",

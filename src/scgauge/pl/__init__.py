@@ -1,7 +1,9 @@
 """Figures of what `tl` wrote."""
 
+from ._cell_quality import cell_quality
 from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
+from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
 from ._held_out_time import held_out_time
@@ -12,14 +14,17 @@ from ._loadings import loadings
 from ._log_odds import log_odds
 from ._marginals import marginals
 from ._memorization import memorization
+from ._rnx import rnx
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._two_sample import two_sample
 from ._velocity_field import velocity_field
 
 __all__ = [
+    "cell_quality",
     "correlation_agreement",
     "embedding_overlay",
+    "embedding_quality",
     "factor_scatter",
     "factor_stability",
     "held_out_time",
@@ -30,6 +35,7 @@ __all__ = [
     "log_odds",
     "marginals",
     "memorization",
+    "rnx",
     "synthetic_quality",
     "trajectory",
     "two_sample",

@@ -1,6 +1,7 @@
 """Checks and explanations on AnnData and trained models."""
 
 from ._compare_sources import compare_sources
+from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
@@ -18,6 +19,7 @@ __all__ = [
     "FactorMatching",
     "compare_log_odds",
     "compare_sources",
+    "embedding_quality",
     "held_out_time",
     "latent_distances",
     "learning_curve",
