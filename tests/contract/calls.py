@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from anndata import AnnData
 from scipy import sparse
 
@@ -55,6 +56,28 @@ def model() -> scgauge.model.CountVI:
     trained = scgauge.model.CountVI(adata, n_latent=2, n_hidden=8)
     trained.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
     return trained
+
+
+@cache
+def active_model() -> scgauge.model.CountVI:
+    """A model whose latent dimensions say something about cells."""
+    adata = cells()
+    scgauge.model.CountVI.setup_anndata(adata, batch_key="batch")
+    trained = scgauge.model.CountVI(adata, n_latent=2, n_hidden=8)
+    trained.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+    with torch.no_grad():
+        trained.module.z_encoder.mean.weight *= 10
+    return trained
+
+
+def path_end() -> tuple[Callable, torch.Tensor]:
+    return (lambda rows: rows.square(), torch.ones(3, 2))
+
+
+def with_attributions() -> tuple[AnnData]:
+    adata = cells()
+    scgauge.tl.attribute(adata, active_model(), rng=0, progress=False)
+    return (adata,)
 
 
 def with_distances() -> tuple[AnnData]:
@@ -110,12 +133,16 @@ CALLS: dict[str, Call] = {
     ),
     "metrics.energy_distance": Call(data=lambda: (points(0), points(1)), bad={"estimator": "w"}, match="estimator='w'"),
     "metrics.gene_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
+    "metrics.integrated_gradients": Call(
+        data=path_end, kwargs={"baseline": torch.zeros(3, 2)}, bad={"n_steps": 0}, match="n_steps=0"
+    ),
     "metrics.prior_gap": Call(
         data=lambda: (points(), np.ones((N_CELLS, 3))), kwargs={"rng": 0}, bad={"n_samples": 1}, match="n_samples=1"
     ),
     "metrics.silhouette": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"]), match="labels"
     ),
+    "pl.attribution": Call(data=with_attributions, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.embedding_overlay": Call(
         data=lambda: (cells(0), cells(1)),
         kwargs={"basis": "X_latent"},
@@ -137,6 +164,12 @@ CALLS: dict[str, Call] = {
         bad={"groupby": "nowhere"},
         error=KeyError,
         match="groupby='nowhere'",
+    ),
+    "tl.attribute": Call(
+        data=lambda: (cells(), active_model()),
+        kwargs={"rng": 0, "progress": False},
+        bad={"method": "nowhere"},
+        match="method='nowhere'",
     ),
     "tl.latent_distances": Call(
         data=lambda: (cells(),),

@@ -17,3 +17,6 @@ LATENT_DISTANCES = "latent_distances"
 X_SCGAUGE = "X_scgauge"
 X_SCGAUGE_UMAP = "X_scgauge_umap"
 DEMO = "scgauge_demo"
+#: Explanations.
+IG = "ig"
+PATTERN = "pattern"

@@ -1,6 +1,7 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
 from ._energy import energy_distance
+from ._integrated_gradients import IntegratedGradients, integrated_gradients
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
 from ._prior_gap import PriorGap, prior_gap
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
@@ -9,12 +10,14 @@ __all__ = [
     "CellMarginals",
     "DistanceRatio",
     "GeneMarginals",
+    "IntegratedGradients",
     "PriorGap",
     "Silhouette",
     "cell_marginals",
     "distance_ratio",
     "energy_distance",
     "gene_marginals",
+    "integrated_gradients",
     "prior_gap",
     "silhouette",
 ]

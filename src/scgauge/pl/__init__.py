@@ -1,8 +1,9 @@
 """Figures of what `tl` wrote."""
 
+from ._attribution import attribution
 from ._embedding_overlay import embedding_overlay
 from ._history import history
 from ._latent_distances import latent_distances
 from ._marginals import marginals
 
-__all__ = ["embedding_overlay", "history", "latent_distances", "marginals"]
+__all__ = ["attribution", "embedding_overlay", "history", "latent_distances", "marginals"]
