@@ -80,6 +80,11 @@ def with_attributions() -> tuple[AnnData]:
     return (adata,)
 
 
+def with_patterns() -> tuple[pd.DataFrame]:
+    table = scgauge.tl.log_linear_patterns(model(), n_genes=2, n_samples=200, alpha=None, rng=0, progress=False)
+    return (table,)
+
+
 def with_distances() -> tuple[AnnData]:
     adata = cells()
     scgauge.tl.latent_distances(adata, use_rep="X_latent", groupby="group", rng=0)
@@ -128,6 +133,9 @@ CALLS: dict[str, Call] = {
         data=lambda: (30, 20), kwargs={"n_batches": 2, "rng": 0}, bad={"n_latent": 0}, match="n_latent=0"
     ),
     "metrics.cell_marginals": Call(data=lambda: (cells().X,), bad_data=lambda: (np.ones(3),), match=r"\(3,\)"),
+    "metrics.conditional_association": Call(
+        data=lambda: (np.eye(4), np.eye(4)), bad={"strata": np.zeros(3)}, match="same rows"
+    ),
     "metrics.distance_ratio": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"] * N_CELLS), match="one group"
     ),
@@ -153,6 +161,7 @@ CALLS: dict[str, Call] = {
     "pl.history": Call(data=lambda: (model(),), bad={"ax": [1, 2]}, error=TypeError, match="Axes"),
     "pl.latent_distances": Call(data=with_distances, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.marginals": Call(data=lambda: (cells(0), cells(1)), bad={"layer": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.patterns": Call(data=with_patterns, bad_data=lambda: (pd.DataFrame(),), error=TypeError, match="no result"),
     "pp.binarize": Call(data=lambda: (cells(),), bad={"quantile": 1.0}, match="quantile=1.0"),
     "pp.hvg_counts": Call(
         data=lambda: (cells(),), kwargs={"n_top_genes": 3}, bad={"flavor": "cell_ranger"}, match="flavor='cell_ranger'"
@@ -177,6 +186,12 @@ CALLS: dict[str, Call] = {
         bad={"groupby": "nowhere"},
         error=KeyError,
         match="nowhere",
+    ),
+    "tl.log_linear_patterns": Call(
+        data=lambda: (model(),),
+        kwargs={"n_genes": 2, "n_samples": 200, "alpha": None, "rng": 0, "progress": False},
+        bad={"quantile": 1.0},
+        match="quantile=1.0",
     ),
     "tl.sample": Call(
         data=lambda: (model(), 5),

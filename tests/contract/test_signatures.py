@@ -12,8 +12,24 @@ KEYWORD = inspect.Parameter.KEYWORD_ONLY
 #: The rule of `adata` first has these exceptions: a model, a model with data, the number of cells to draw, two samples.
 FIRST = {
     "pp": [("adata",)],
-    "tl": [("adata",), ("model",), ("adata", "model"), ("model", "n_obs"), ("x", "y"), ("real", "synthetic")],
-    "pl": [("adata",), ("model",), ("adata", "synthetic"), ("real", "synthetic"), ("result",), ("table",)],
+    "tl": [
+        ("adata",),
+        ("model",),
+        ("adata", "model"),
+        ("model", "n_obs"),
+        ("x", "y"),
+        ("real", "synthetic"),
+        ("model_or_pairs",),
+    ],
+    "pl": [
+        ("adata",),
+        ("model",),
+        ("adata", "synthetic"),
+        ("real", "synthetic"),
+        ("model_or_pairs",),
+        ("result",),
+        ("table",),
+    ],
 }
 #: Parameters that do not count towards ten.
 FREE = {"key_added", "copy", "rng", "progress"}

@@ -19,4 +19,3 @@ X_SCGAUGE_UMAP = "X_scgauge_umap"
 DEMO = "scgauge_demo"
 #: Explanations.
 IG = "ig"
-PATTERN = "pattern"

@@ -2,6 +2,7 @@
 
 from ._attribute import attribute
 from ._latent_distances import latent_distances
+from ._log_linear_patterns import log_linear_patterns
 from ._sample import sample
 
-__all__ = ["attribute", "latent_distances", "sample"]
+__all__ = ["attribute", "latent_distances", "log_linear_patterns", "sample"]
