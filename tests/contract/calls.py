@@ -150,6 +150,12 @@ CALLS: dict[str, Call] = {
     "metrics.silhouette": Call(
         data=lambda: (points(), cells().obs["group"]), bad_data=lambda: (points(), ["a"]), match="labels"
     ),
+    "metrics.simpson_table": Call(
+        data=lambda: ([0, 1, 1, 0], ["A", "B", "A", "B"]),
+        kwargs={"stratum": [0, 0, 1, 1]},
+        bad={"stratum": [0]},
+        match="one label",
+    ),
     "pl.attribution": Call(data=with_attributions, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.embedding_overlay": Call(
         data=lambda: (cells(0), cells(1)),

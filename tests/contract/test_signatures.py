@@ -26,7 +26,6 @@ FIRST = {
         ("model",),
         ("adata", "synthetic"),
         ("real", "synthetic"),
-        ("model_or_pairs",),
         ("result",),
         ("table",),
     ],

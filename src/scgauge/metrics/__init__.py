@@ -6,6 +6,7 @@ from ._integrated_gradients import IntegratedGradients, integrated_gradients
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
 from ._prior_gap import PriorGap, prior_gap
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
+from ._simpson_table import simpson_table
 
 __all__ = [
     "CellMarginals",
@@ -23,4 +24,5 @@ __all__ = [
     "integrated_gradients",
     "prior_gap",
     "silhouette",
+    "simpson_table",
 ]
