@@ -21,8 +21,16 @@ FIRST = {
         ("model", "n_obs"),
         ("x", "y"),
         ("real", "synthetic"),
+        ("model_or_pairs",),
     ],
-    "pl": [("adata",), ("model",), ("adata", "synthetic"), ("real", "synthetic"), ("result",), ("table",)],
+    "pl": [
+        ("adata",),
+        ("model",),
+        ("adata", "synthetic"),
+        ("real", "synthetic"),
+        ("result",),
+        ("table",),
+    ],
 }
 #: Parameters that do not count towards ten.
 FREE = {"key_added", "copy", "rng", "progress"}

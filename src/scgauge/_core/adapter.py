@@ -18,11 +18,14 @@ import torch
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
-from scgauge._core.compat import MODULE_KEYS
+from scgauge._core.compat import MODULE_KEYS, silent_transfer
+from scgauge._core.encoder_network import encoder_network
 from scgauge._core.matrix import row_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from scgauge._core.encoder_network import EncoderNetwork
 
 #: Cells decoded at once. Fixed, so that no result depends on it.
 CELLS_AT_ONCE = 512
@@ -110,6 +113,22 @@ class Adapter(Protocol):
     def decode(self, z: np.ndarray, context: CellContext) -> dict[str, np.ndarray]:
         """Parameters of the likelihood, ``(n_cells, n_genes)`` each; see `likelihood_parameters`."""
 
+    def on(self, adata: AnnData) -> Adapter:
+        """Return the adapter for other cells."""
+
+    @property
+    def matrix(self) -> Any:
+        """The data that the encoder reads, ``(n_cells, n_genes)``."""
+
+    def encoder_network(self) -> EncoderNetwork:
+        """Return the encoder in two parts, in evaluation mode."""
+
+    def class_logits(self, z: torch.Tensor) -> torch.Tensor:
+        """Logits of the labels, ``(n_cells, n_labels)``; TypeError without a classifier."""
+
+    def decoded_mean(self, z: torch.Tensor, context: CellContext) -> torch.Tensor:
+        """Mean of the likelihood with its gradient, ``(n_cells, n_genes)``."""
+
 
 _REGISTRY: dict[type, Callable[[Any], Adapter]] = {}
 
@@ -170,9 +189,47 @@ def _scvi_is_quiet() -> Iterator[None]:
 class VAEAdapter:
     """Adapter of models whose module is a VAE in scvi-tools' form (``inference``, ``generative``)."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, manager: Any = None) -> None:
         self.model = model
         self.module = model.module
+        self._given_manager = manager
+
+    @property
+    def _manager(self) -> Any:
+        return self.model.adata_manager if self._given_manager is None else self._given_manager
+
+    def on(self, adata: AnnData) -> VAEAdapter:
+        """Return the adapter for other cells, registered as the model's own were; nothing is written into them."""
+        with silent_transfer():
+            data = self.model._validate_anndata(shell(adata))
+        return type(self)(self.model, self.model.get_anndata_manager(data, required=True))
+
+    @property
+    def matrix(self) -> Any:
+        """The data that the encoder reads, ``(n_cells, n_genes)``, as they are stored."""
+        return self._manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+
+    def encoder_network(self) -> EncoderNetwork:
+        """Return the encoder in two parts, in evaluation mode."""
+        self.module.eval()
+        return encoder_network(self.module)
+
+    def class_logits(self, z: torch.Tensor) -> torch.Tensor:
+        """Logits of the labels, ``(n_cells, n_labels)``, from latent means.
+
+        Raises
+        ------
+        TypeError
+            If the model has no classifier.
+        """
+        if not hasattr(self.module, "classify_helper"):
+            message = f"{type(self.model).__name__} has no classifier. Pass a scvi.model.SCANVI for classes."
+            raise TypeError(message)
+        return self.module.classify_helper(z)
+
+    def decoded_mean(self, z: torch.Tensor, context: CellContext) -> torch.Tensor:
+        """Mean of the likelihood with its gradient, ``(n_cells, n_genes)``."""
+        return likelihood_parameters(self._distribution(z, context))["mean"]
 
     @property
     def genes(self) -> pd.Index:
@@ -225,7 +282,7 @@ class VAEAdapter:
         return self.model.adata_manager.get_state_registry(key)
 
     def _registered(self, key: str, cells: np.ndarray) -> np.ndarray | None:
-        manager = self.model.adata_manager
+        manager = self._manager
         if key not in manager.data_registry:
             return None
         return np.asarray(manager.get_from_registry(key))[cells]
@@ -254,7 +311,7 @@ class VAEAdapter:
 
     def context(self, cells: np.ndarray) -> CellContext:
         """Return what the decoder reads beside the latent point, for cells of the model's data."""
-        manager = self.model.adata_manager
+        manager = self._manager
         batch = self._registered(REGISTRY_KEYS.BATCH_KEY, cells)
         labels = self._registered(REGISTRY_KEYS.LABELS_KEY, cells)
         if self._uses_size_factor:
@@ -317,7 +374,7 @@ class VAEAdapter:
             return z
         return torch.softmax(torch.as_tensor(z), dim=-1).numpy()
 
-    def _tensor(self, values: np.ndarray | None) -> torch.Tensor | None:
+    def _tensor(self, values: np.ndarray | torch.Tensor | None) -> torch.Tensor | None:
         return None if values is None else torch.as_tensor(values, dtype=torch.float32, device=self.module.device)
 
     def _codes(self, codes: np.ndarray) -> torch.Tensor:
@@ -334,7 +391,7 @@ class VAEAdapter:
                 blocks.setdefault(name, []).append(value.double().cpu().numpy())
         return {name: np.concatenate(parts) for name, parts in blocks.items()}
 
-    def _distribution(self, z: np.ndarray, context: CellContext) -> Any:
+    def _distribution(self, z: np.ndarray | torch.Tensor, context: CellContext) -> Any:
         log_exposure = self._tensor(np.log(context.exposure[:, None])) if self._reads_exposure else None
         arguments = {
             "z": self._tensor(z),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from inspect import signature
+from typing import TYPE_CHECKING
 
 import scvi
 from scvi.data._constants import ADATA_MINIFY_TYPE
@@ -10,6 +13,9 @@ from scvi.data._utils import _get_adata_minify_type as get_minify_type
 from scvi.model.base._de_core import _de_core as differential_expression_core
 from scvi.module._constants import MODULE_KEYS
 from scvi.train import TrainingPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "ADATA_MINIFY_TYPE",
@@ -20,6 +26,7 @@ __all__ = [
     "get_minify_type",
     "remembered_seed",
     "set_remembered_seed",
+    "silent_transfer",
 ]
 
 SCVI_VERSION = tuple(int(part) for part in scvi.__version__.split(".")[:2])
@@ -36,3 +43,14 @@ def remembered_seed() -> int | None:
 def set_remembered_seed(seed: int | None) -> None:
     """Put back the seed that scvi remembers without reseeding any library, as the public setter would."""
     scvi.settings._seed = seed
+
+
+@contextmanager
+def silent_transfer() -> Iterator[None]:
+    """Keep scvi-tools from announcing that new cells are registered: it is no news to who passed them."""
+    logger = logging.getLogger("scvi.model.base._base_model")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

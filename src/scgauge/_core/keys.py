@@ -29,3 +29,5 @@ VELOCITY = "velocity"
 X_SCGAUGE = "X_scgauge"
 X_SCGAUGE_UMAP = "X_scgauge_umap"
 DEMO = "scgauge_demo"
+#: Explanations.
+IG = "ig"

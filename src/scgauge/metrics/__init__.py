@@ -1,11 +1,13 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
 from ._classifier import ClassifierTest, classifier_two_sample
+from ._conditional_association import ConditionalAssociation, conditional_association
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._embedding_quality import EmbeddingQuality, embedding_quality
 from ._energy import energy_distance
 from ._factor_matching import FactorMatch, match_loadings
+from ._integrated_gradients import IntegratedGradients, integrated_gradients
 from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
 from ._memorization import Memorization, memorization
@@ -13,17 +15,20 @@ from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
+from ._simpson_table import simpson_table
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
 
 __all__ = [
     "CellMarginals",
     "ClassifierTest",
+    "ConditionalAssociation",
     "DensityCoverage",
     "DistanceRatio",
     "EmbeddingQuality",
     "FactorMatch",
     "GeneMarginals",
+    "IntegratedGradients",
     "LogOdds",
     "LogOddsAgreement",
     "MatrixAgreement",
@@ -35,6 +40,7 @@ __all__ = [
     "cell_marginals",
     "classifier_two_sample",
     "compare_log_odds",
+    "conditional_association",
     "density_coverage",
     "dependence",
     "distance_ratio",
@@ -42,6 +48,7 @@ __all__ = [
     "energy_distance",
     "gene_marginals",
     "independent_copy",
+    "integrated_gradients",
     "log_odds_ratio",
     "match_loadings",
     "matrix_agreement",
@@ -50,6 +57,7 @@ __all__ = [
     "poisson_copy",
     "prior_gap",
     "silhouette",
+    "simpson_table",
     "two_sample_test",
     "varimax",
     "wasserstein_distance",

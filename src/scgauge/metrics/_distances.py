@@ -26,7 +26,7 @@ def rows_per_block(n_columns: int) -> int:
     return int(np.clip(BLOCK_BYTES // (8 * n_columns), 64, BLOCK_ROWS))
 
 
-def dense_rows(points: Matrix, rows: slice) -> np.ndarray:
+def dense_rows(points: Matrix, rows: slice | np.ndarray) -> np.ndarray:
     """Return some rows of a dense or sparse matrix as a dense float64 array."""
     block = points[rows]
     return np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float64)

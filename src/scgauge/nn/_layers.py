@@ -125,9 +125,16 @@ class FullyConnected(nn.Module):
 
     def forward(self, x: Any, codes: Sequence[Tensor] = ()) -> Tensor:
         """Apply all layers: ``(..., n_cells, n_in)`` to ``(..., n_cells, n_hidden)``."""
-        for layer, rest in zip(self.linears, self.rests, strict=True):
-            x = rest(layer(x, codes if layer.n_covariates else ()))
-        return x
+        first = self.linears[0]
+        return self.after_first(first(x, codes if first.n_covariates else ()), codes)
+
+    def after_first(self, h: Tensor, codes: Sequence[Tensor] = ()) -> Tensor:
+        """Apply all that follows the first linear map to its output, ``(..., n_cells, n_hidden)``."""
+        for index, (layer, rest) in enumerate(zip(self.linears, self.rests, strict=True)):
+            if index > 0:
+                h = layer(h, codes if layer.n_covariates else ())
+            h = rest(h)
+        return h
 
 
 class CellBatchNorm(nn.BatchNorm1d):

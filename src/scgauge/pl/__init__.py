@@ -1,5 +1,6 @@
 """Figures of what `tl` wrote."""
 
+from ._attribution import attribution
 from ._cell_quality import cell_quality
 from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
@@ -14,6 +15,7 @@ from ._loadings import loadings
 from ._log_odds import log_odds
 from ._marginals import marginals
 from ._memorization import memorization
+from ._patterns import patterns
 from ._rnx import rnx
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -21,6 +23,7 @@ from ._two_sample import two_sample
 from ._velocity_field import velocity_field
 
 __all__ = [
+    "attribution",
     "cell_quality",
     "correlation_agreement",
     "embedding_overlay",
@@ -35,6 +38,7 @@ __all__ = [
     "log_odds",
     "marginals",
     "memorization",
+    "patterns",
     "rnx",
     "synthetic_quality",
     "trajectory",

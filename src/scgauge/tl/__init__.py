@@ -1,11 +1,13 @@
 """Checks and explanations on AnnData and trained models."""
 
+from ._attribute import attribute
 from ._compare_sources import compare_sources
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
+from ._log_linear_patterns import log_linear_patterns
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
@@ -17,6 +19,7 @@ from ._velocity import velocity
 
 __all__ = [
     "FactorMatching",
+    "attribute",
     "compare_log_odds",
     "compare_sources",
     "embedding_quality",
@@ -24,6 +27,7 @@ __all__ = [
     "latent_distances",
     "learning_curve",
     "loadings",
+    "log_linear_patterns",
     "log_odds_ratio",
     "match_factors",
     "memorization",

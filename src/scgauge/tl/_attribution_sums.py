@@ -1,0 +1,192 @@
+"""Attributions block by block: in the first hidden layer where the path is straight in what the encoder reads."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scgauge._core.encoder_network import encoder_network
+from scgauge.metrics._distances import dense_rows
+from scgauge.metrics._integrated_gradients import gradients_of, integrated_gradients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from scgauge._core.adapter import Adapter
+    from scgauge._core.encoder_network import EncoderNetwork
+    from scgauge.metrics import IntegratedGradients
+    from scgauge.tl._attribution_baseline import Baselines
+    from scgauge.tl._attribution_target import Target
+
+#: Entries of cells x genes that are dense at once.
+_ENTRIES_AT_ONCE = 2**23
+_CELLS_AT_ONCE = 512
+
+
+@dataclass
+class Completeness:
+    """Largest completeness error and change of each target, over all cells and references so far."""
+
+    error: np.ndarray
+    change: np.ndarray
+    n_steps: int = 0
+
+    @property
+    def relative(self) -> np.ndarray:
+        """Error in units of the largest change; 0 where nothing changes at all."""
+        return np.divide(self.error, self.change, out=np.zeros_like(self.error), where=self.change > 0)
+
+
+@dataclass
+class Attributor:
+    """Attributions of one target for the cells of an adapter.
+
+    Attributes
+    ----------
+    adapter
+        The model over the cells to explain.
+    target
+        Outputs to explain.
+    method, path
+        As in :func:`scgauge.tl.attribute`; "input" is the path of whatever the encoder reads.
+    baselines
+        Where paths start; ``None`` for gradients at the cell itself.
+    n_steps, tolerance
+        See :func:`scgauge.metrics.integrated_gradients`.
+    """
+
+    adapter: Adapter
+    target: Target
+    method: str
+    path: str
+    baselines: Baselines | None
+    n_steps: int
+    tolerance: float | None
+    network: EncoderNetwork = field(init=False)
+    completeness: Completeness = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network = self.adapter.encoder_network()
+        n_targets = len(self.target.names)
+        self.completeness = Completeness(np.zeros(n_targets), np.zeros(n_targets))
+
+    def blocks(self, n_cells: int) -> Iterator[tuple[np.ndarray, Iterator[Tensor]]]:
+        """Pass over cells: rows, and attributions ``(n_rows, n_genes)`` of one target after another."""
+        size = max(1, min(_CELLS_AT_ONCE, _ENTRIES_AT_ONCE // len(self.adapter.genes)))
+        for start in range(0, n_cells, size):
+            cells = np.arange(start, min(start + size, n_cells))
+            yield cells, self.attributions(cells)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=self.network.weight.device)
+
+    def attributions(self, cells: np.ndarray) -> Iterator[Tensor]:
+        """Attributions of some cells, an iterator over targets of ``(n_rows, n_genes)``."""
+        x = self._tensor(dense_rows(self.adapter.matrix, cells))
+        if self.baselines is None:
+            return self._at_cells(x, cells)
+        paths = [self._along_path(x, self._tensor(start), cells) for start in self.baselines(cells)]
+        if len(paths) == 1:
+            return paths[0]
+        return (torch.stack(parts).mean(0) for parts in zip(*paths, strict=True))
+
+    def _function(self, cells: np.ndarray, *, reads: str) -> Callable[[Tensor], Tensor]:
+        """Return the targets as a function of counts, of the inputs or of the hidden units of some cells."""
+        target, network = self.target, self.network
+        context = self.adapter.context(cells)
+        covariates = network.covariates(context)
+        logged = network.reads_log
+
+        def function(points: Tensor) -> Tensor:
+            if target.of_latent is None:
+                if target.of_data is None:
+                    raise AssertionError
+                values = target.of_data(torch.expm1(points) if reads == "inputs" and logged else points)
+                return values[:, None] if values.dim() == 1 else values
+            times = len(points) // len(context.batch)
+            beside = [value.repeat(times, *[1] * (value.dim() - 1)) for value in covariates]
+            if reads == "counts":
+                points = network.first(network.inputs(points), beside)
+            elif reads == "inputs":
+                points = network.first(points, beside)
+            z = network.rest(points, beside)
+            return target.of_latent(z, context.take(np.tile(np.arange(len(context.batch)), times)))
+
+        return function
+
+    def _at_cells(self, x: Tensor, cells: np.ndarray) -> Iterator[Tensor]:
+        """Gradients at the cells, times what the encoder reads for "input_x_gradient"."""
+        times_input = self.method == "input_x_gradient"
+        counts = self.path == "counts"
+        at = x if counts else self.network.inputs(x)
+        _, gradients = gradients_of(self._function(cells, reads="counts" if counts else "inputs"), at)
+        for target in range(gradients.shape[1]):
+            yield gradients[:, target] * at if times_input else gradients[:, target]
+
+    def _along_path(self, x: Tensor, start: Tensor, cells: np.ndarray) -> Iterator[Tensor]:
+        network = self.network
+        if self.path == "counts" or self.target.of_latent is None:
+            counts = self.path == "counts"
+            ends = (x, start) if counts else (network.inputs(x), network.inputs(start))
+            function = self._function(cells, reads="counts" if counts else "inputs")
+            found = self._integrate(function, *ends)
+            yield from found.attributions.unbind(1)
+            return
+        end, begin = network.inputs(x), network.inputs(start).expand_as(x)
+        with torch.no_grad():
+            covariates = network.covariates(self.adapter.context(cells))
+            hidden = network.first(end, covariates), network.first(begin, covariates)
+        found = self._integrate(self._function(cells, reads="hidden"), *hidden)
+        difference, weight = end - begin, network.weight.detach()
+        for gradients in found.gradients.unbind(1):
+            yield torch.mm(gradients, weight).mul_(difference)
+
+    def _integrate(self, function: Callable[[Tensor], Tensor], end: Tensor, start: Tensor) -> IntegratedGradients:
+        """Integrate and remember how complete the result is."""
+        found = integrated_gradients(function, end, baseline=start, n_steps=self.n_steps, tolerance=self.tolerance)
+        seen = self.completeness
+        seen.error = np.maximum(seen.error, found.completeness.abs().amax(0).double().cpu().numpy())
+        seen.change = np.maximum(seen.change, found.change.abs().amax(0).double().cpu().numpy())
+        seen.n_steps = max(seen.n_steps, found.n_steps)
+        return found
+
+    def randomised(self, rng: np.random.Generator) -> Attributor:
+        """Return the same for a copy of the encoder whose weights are shuffled within each matrix."""
+        module = copy.deepcopy(self.adapter.model.module)
+        with torch.no_grad():
+            for parameter in module.z_encoder.parameters():
+                if parameter.dim() > 1:
+                    order = torch.as_tensor(rng.permutation(parameter.numel()), device=parameter.device)
+                    parameter.copy_(parameter.reshape(-1)[order].reshape(parameter.shape))
+        other = copy.copy(self)
+        other.tolerance = None
+        other.network = encoder_network(module)
+        n_targets = len(self.target.names)
+        other.completeness = Completeness(np.zeros(n_targets), np.zeros(n_targets))
+        return other
+
+
+@dataclass
+class Sums:
+    """Sums over cells of attributions and of their absolute values, ``(n_groups, n_genes, n_targets)`` each."""
+
+    absolute: np.ndarray
+    signed: np.ndarray
+
+    @classmethod
+    def zeros(cls, n_groups: int, n_genes: int, n_targets: int) -> Sums:
+        """Nothing summed yet."""
+        return cls(*(np.zeros((n_groups, n_genes, n_targets)) for _ in range(2)))
+
+    def add(self, values: Tensor, codes: np.ndarray, target: int) -> None:
+        """Add attributions ``(n_rows, n_genes)`` of a target to the groups of their cells."""
+        for group in np.unique(codes):
+            part = values if (codes == group).all() else values[torch.as_tensor(codes == group)]
+            self.signed[group, :, target] += part.sum(0).cpu().numpy()
+            self.absolute[group, :, target] += torch.linalg.vector_norm(part, ord=1, dim=0).cpu().numpy()

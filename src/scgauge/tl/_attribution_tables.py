@@ -1,0 +1,88 @@
+"""Tables of what attributions sum to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from scgauge._core.sampling import stratified_rows
+from scgauge.tl._attribution_sums import Sums
+
+if TYPE_CHECKING:
+    from scgauge.tl._attribution_sums import Attributor
+
+#: Cells explained with shuffled weights; genes of a target in the table.
+_NULL_CELLS, _TOP_GENES = 50, 50
+
+
+def completeness_table(attributor: Attributor) -> pd.DataFrame:
+    """Completeness error of each target; missing where nothing was integrated."""
+    found = attributor.completeness
+    none = attributor.baselines is None
+    return pd.DataFrame(
+        {
+            "target": attributor.target.names,
+            "error": np.nan if none else found.relative,
+            "largest_change": np.nan if none else found.change,
+            "n_steps": 0 if none else found.n_steps,
+        }
+    )
+
+
+def randomised_table(attributor: Attributor, n_obs: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Attributions of some cells against those of the same network with shuffled weights."""
+    names = attributor.target.names
+    table = pd.DataFrame({"target": names, "spearman": np.nan, "null": np.nan})
+    if attributor.target.of_latent is None:
+        return table
+    n_cells = min(n_obs, _NULL_CELLS)
+    cells = stratified_rows(np.zeros(n_obs, dtype=int), n_cells, rng)
+    means = []
+    for explained in (attributor, attributor.randomised(rng)):
+        sums = Sums.zeros(1, len(attributor.adapter.genes), len(names))
+        for target, block in enumerate(explained.attributions(cells)):
+            sums.add(block, np.zeros(len(block), dtype=int), target)
+        means.append(sums.absolute[0] / n_cells)
+    true, shuffled = means
+    for target in range(len(names)):
+        if np.ptp(true[:, target]) > 0 and np.ptp(shuffled[:, target]) > 0:
+            table.loc[target, "spearman"] = stats.spearmanr(true[:, target], shuffled[:, target]).statistic
+    table["null"] = np.quantile(shuffled, 0.95, axis=0)
+    return table
+
+
+def top_genes_table(mean_abs: np.ndarray, signed: np.ndarray, genes: pd.Index, names: list[str]) -> pd.DataFrame:
+    """Genes of each target with the largest mean absolute attribution, largest first."""
+    n_genes = min(_TOP_GENES, len(genes))
+    tables = []
+    for target, name in enumerate(names):
+        order = np.argsort(-mean_abs[:, target], kind="stable")[:n_genes]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "target": name,
+                    "rank": np.arange(1, n_genes + 1),
+                    "gene": genes[order].to_numpy(dtype=object),
+                    "mean_abs": mean_abs[order, target],
+                    "signed": signed[order, target],
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_group_table(sums: Sums, sizes: np.ndarray, genes: pd.Index, groups: list[str], names: list[str]) -> pd.DataFrame:
+    """Means over the cells of each group; text as categories, as every name stands many times."""
+    shape = (len(groups), len(names), len(genes))
+    group, target, gene = (index.ravel() for index in np.indices(shape))
+    columns = {
+        "group": pd.Categorical.from_codes(group, groups),
+        "target": pd.Categorical.from_codes(target, names),
+        "gene": pd.Categorical.from_codes(gene, genes),
+    }
+    for name, values in (("mean_abs", sums.absolute), ("signed", sums.signed)):
+        columns[name] = (values / sizes[:, None, None]).transpose(0, 2, 1).ravel()
+    return pd.DataFrame(columns)

@@ -1,0 +1,95 @@
+"""What a model's output is explained: latent dimensions, classes, decoded genes or a function of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from scgauge._core.adapter import Adapter, CellContext
+
+
+@dataclass(frozen=True)
+class Target:
+    """Outputs to explain.
+
+    Attributes
+    ----------
+    names
+        Name of each output.
+    of_latent
+        Outputs ``(n_cells, n_targets)`` from latent means and what the decoder reads beside them; ``None`` for a
+        function of the data.
+    of_data
+        A function of the data, ``(n_cells, n_genes)`` to ``(n_cells,)`` or ``(n_cells, n_targets)``.
+    """
+
+    names: list[str]
+    of_latent: Callable[[Tensor, CellContext], Tensor] | None = None
+    of_data: Callable[[Tensor], Tensor] | None = None
+
+
+def _positions(wanted: Any, known: list[str], *, what: str) -> list[int]:
+    """Positions of names among the known ones; KeyError for an unknown one."""
+    asked = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+    missing = [name for name in asked if name not in known]
+    if missing or not asked:
+        message = f"The model has no {what} {missing}; it has {len(known)}, for example {known[:5]}."
+        raise KeyError(message)
+    return [known.index(name) for name in asked]
+
+
+def _of_latents(adapter: Adapter, target: Any) -> Target:
+    latents = adapter.latents
+    numbers = list(range(len(latents))) if target == "latent" else np.atleast_1d(np.asarray(target)).tolist()
+    bad = [number for number in numbers if isinstance(number, bool) or not isinstance(number, int)]
+    bad = bad or [number for number in numbers if not 0 <= number < len(latents)]
+    if bad or not numbers:
+        message = f"target={target!r} was given; latent dimensions are numbers from 0 to {len(latents) - 1}."
+        raise ValueError(message)
+    return Target([latents[number] for number in numbers], of_latent=lambda z, context: z[:, numbers])
+
+
+def resolve_target(adapter: Adapter, target: Any) -> Target:
+    """Turn the `target` of :func:`scgauge.tl.attribute` into names and a function.
+
+    Raises
+    ------
+    KeyError
+        If a class or gene is unknown.
+    TypeError
+        If a class is asked of a model without classifier.
+    ValueError
+        If it is none of the forms.
+    """
+    if callable(target):
+        return Target([getattr(target, "__name__", "target").strip("<>")], of_data=target)
+    if isinstance(target, dict) and set(target) == {"class"}:
+        if "labelled_prior" not in adapter.capabilities:
+            message = f"{type(adapter.model).__name__} has no classifier. Pass a scvi.model.SCANVI to explain classes."
+            raise TypeError(message)
+        known = adapter.categories("labels").tolist()
+        columns = _positions(target["class"], known, what="class")
+        return Target(
+            [known[column] for column in columns], of_latent=lambda z, context: adapter.class_logits(z)[:, columns]
+        )
+    if isinstance(target, dict) and set(target) == {"gene"}:
+        columns = _positions(target["gene"], adapter.genes.tolist(), what="gene")
+        name = "+".join([target["gene"]] if isinstance(target["gene"], str) else map(str, target["gene"]))
+        return Target(
+            [name],
+            of_latent=lambda z, context: adapter.decoded_mean(z, context)[:, columns].sum(1, keepdim=True),
+        )
+    if isinstance(target, str | dict) and target != "latent":
+        message = (
+            f"target={target!r} was given; choose 'latent', one or several numbers of latent dimensions, "
+            "{'class': name}, {'gene': name or names}, or a function of the data."
+        )
+        raise ValueError(message)
+    return _of_latents(adapter, target)

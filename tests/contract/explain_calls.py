@@ -1,0 +1,75 @@
+"""Calls of what explains a model."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from contract.calls import Call, cells, model
+
+import scgauge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anndata import AnnData
+
+
+@cache
+def active_model() -> scgauge.model.CountVI:
+    """A model whose latent dimensions say something about cells."""
+    adata = cells()
+    scgauge.model.CountVI.setup_anndata(adata, batch_key="batch")
+    trained = scgauge.model.CountVI(adata, n_latent=2, n_hidden=8)
+    trained.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+    with torch.no_grad():
+        trained.module.z_encoder.mean.weight *= 10
+    return trained
+
+
+def path_end() -> tuple[Callable, torch.Tensor]:
+    return (lambda rows: rows.square(), torch.ones(3, 2))
+
+
+def with_attributions() -> tuple[AnnData]:
+    adata = cells()
+    scgauge.tl.attribute(adata, active_model(), rng=0, progress=False)
+    return (adata,)
+
+
+def with_patterns() -> tuple[pd.DataFrame]:
+    table = scgauge.tl.log_linear_patterns(model(), n_genes=2, n_samples=200, alpha=None, rng=0, progress=False)
+    return (table,)
+
+
+CALLS: dict[str, Call] = {
+    "metrics.conditional_association": Call(
+        data=lambda: (np.eye(4), np.eye(4)), bad={"strata": np.zeros(3)}, match="same rows"
+    ),
+    "metrics.integrated_gradients": Call(
+        data=path_end, kwargs={"baseline": torch.zeros(3, 2)}, bad={"n_steps": 0}, match="n_steps=0"
+    ),
+    "metrics.simpson_table": Call(
+        data=lambda: ([0, 1, 1, 0], ["A", "B", "A", "B"]),
+        kwargs={"stratum": [0, 0, 1, 1]},
+        bad={"stratum": [0]},
+        match="one label",
+    ),
+    "pl.attribution": Call(data=with_attributions, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.patterns": Call(data=with_patterns, bad_data=lambda: (pd.DataFrame(),), error=TypeError, match="no result"),
+    "tl.attribute": Call(
+        data=lambda: (cells(), active_model()),
+        kwargs={"rng": 0, "progress": False},
+        bad={"method": "nowhere"},
+        match="method='nowhere'",
+    ),
+    "tl.log_linear_patterns": Call(
+        data=lambda: (model(),),
+        kwargs={"n_genes": 2, "n_samples": 200, "alpha": None, "rng": 0, "progress": False},
+        bad={"quantile": 1.0},
+        match="quantile=1.0",
+    ),
+}
