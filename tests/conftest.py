@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,12 +58,3 @@ def data_dir(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     if pytestconfig.getoption("--require-data"):
         pytest.fail(message)
     pytest.skip(message)
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    """Close what a test has drawn, and what the examples of docstrings leave open."""
-    yield
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None:
-        pyplot.close("all")

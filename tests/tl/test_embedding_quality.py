@@ -63,7 +63,13 @@ def test_a_misplaced_cell_is_found():
     lost = np.flatnonzero((nearest == 7).any(axis=1))  # the cells that it was a neighbour of
     continuity = adata.obs["embedding_quality_X_bad_continuity"].to_numpy()
     assert set(np.flatnonzero(continuity < 1)) - {7} == set(lost)
-    assert adata.obs["embedding_quality_X_bad_trustworthiness"].to_numpy()[7] < 0.7
+    # Its own trustworthiness, from the ranks of those that are its neighbours now.
+    x, n, k = adata.obsm["X_pca"], adata.n_obs, 5
+    now = NearestNeighbors(n_neighbors=k).fit(adata.obsm["X_bad"]).kneighbors(return_distance=False)[7]
+    ranks = np.linalg.norm(x - x[7], axis=1).argsort().argsort()[now]
+    expected = 1 - 2 / (k * (2 * n - 3 * k - 1)) * np.maximum(ranks - k, 0).sum()
+    found = adata.obs["embedding_quality_X_bad_trustworthiness"].to_numpy()[7]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_sampled_cells():

@@ -15,7 +15,7 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scgauge._core.adapter import CellContext
+    from scgauge._core.model_protocol import CellContext
 
 
 class EncoderNetwork(Protocol):

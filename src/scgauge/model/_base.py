@@ -9,9 +9,10 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseMinifiedModeModelClass, BaseModelClass, UnsupervisedTrainingMixin, VAEMixin
 
-from scgauge._core.adapter import CellContext, adapt
+from scgauge._core.adapter import adapt
 from scgauge._core.checks import check_adata, check_binary, check_counts, check_finite, check_unique_names
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
+from scgauge._core.model_protocol import CellContext
 from scgauge.metrics import prior_gap
 from scgauge.model._expression import ExpressionMixin
 from scgauge.model._query import categories_of, check_categories, check_genes, keep_known_rows, unfreeze_new_categories

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,14 @@ from scipy import sparse
 from scipy.stats import norm
 from scvi import REGISTRY_KEYS
 
-from scgauge._core.adapter import CELLS_AT_ONCE, Adapter
+from scgauge._core.adapter import CELLS_AT_ONCE
 from scgauge._core.compat import ADATA_MINIFY_TYPE
 from scgauge._core.matrix import as_rows
 from scgauge.metrics import varimax
 from scgauge.nn import likelihood
+
+if TYPE_CHECKING:
+    from scgauge._core.model_protocol import Adapter
 
 Rotation = Literal["varimax", "svd"]
 Order = Literal["explained"]

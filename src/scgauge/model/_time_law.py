@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scvi import REGISTRY_KEYS
 
-from scgauge._core.adapter import CellContext
 from scgauge._core.matrix import row_sums
+from scgauge._core.model_protocol import CellContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable

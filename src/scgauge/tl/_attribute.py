@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from scgauge._core.adapter import Adapter, adapt
+from scgauge._core.adapter import adapt
 from scgauge._core.checks import check_adata, check_obs_key
 from scgauge._core.keys import IG
 from scgauge._core.rng import RNG, generator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
 
+    from scgauge._core.model_protocol import Adapter
     from scgauge.tl._attribution_baseline import Baselines
 
 Method = Literal["ig", "saliency", "input_x_gradient", "expected_gradients"]

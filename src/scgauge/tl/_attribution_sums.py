@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from scgauge._core.adapter import Adapter
     from scgauge._core.encoder_network import EncoderNetwork
+    from scgauge._core.model_protocol import Adapter
     from scgauge.metrics import IntegratedGradients
     from scgauge.tl._attribution_baseline import Baselines
     from scgauge.tl._attribution_target import Target

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from scgauge._core.adapter import Adapter, CellContext
+    from scgauge._core.model_protocol import Adapter, CellContext
 
 
 @dataclass(frozen=True)

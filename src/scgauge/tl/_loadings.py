@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scgauge._core.adapter import Adapter, adapt
+from scgauge._core.adapter import adapt
 from scgauge._core.checks import check_adata, check_unique_names
 from scgauge._core.keys import LOADINGS
 from scgauge._core.store import store
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from scgauge._core.model_protocol import Adapter
     from scgauge.model._factors import Order, Rotation
 
 

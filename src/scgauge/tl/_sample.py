@@ -11,13 +11,15 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from scgauge._core import keys
-from scgauge._core.adapter import CELLS_AT_ONCE, Adapter, CellContext, adapt
+from scgauge._core.adapter import CELLS_AT_ONCE, adapt
 from scgauge._core.draws import LikelihoodSampler
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import plain
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from scgauge._core.model_protocol import Adapter, CellContext
 
 Source = Literal["prior", "posterior", "aggregate"]
 
