@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import sparse
 
-from scgauge._core.checks import check_adata, check_counts, check_unique_names
+from scgauge._core.checks import check_adata, check_counts, check_same_genes
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.normalise import log_normalise, median_library
 from scgauge.metrics import dependence, gene_marginals
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 
 #: Name of an entry of each kind of matrix.
 _LABELS = {"pearson": "correlation", "spearman": "rank correlation", "partial": "partial correlation"}
-
-
-def same_genes(real: AnnData, synthetic: AnnData) -> AnnData:
-    """Return `synthetic` with its genes in the order of those of `real`; ValueError unless they are the same."""
-    missing = real.var_names.symmetric_difference(synthetic.var_names)
-    if len(missing):
-        message = (
-            f"`real` and `synthetic` need the same genes; {len(missing)} are in one only, for example {missing[0]!r}."
-        )
-        raise ValueError(message)
-    return synthetic[:, real.var_names]
 
 
 def correlation_agreement(
@@ -102,9 +91,8 @@ def correlation_agreement(
         raise ValueError(message)
     for adata, name, where in ((real, "real", layer), (synthetic, "synthetic", None)):
         check_adata(adata, name=name)
-        check_unique_names(adata)
         check_counts(adata, where)
-    synthetic = same_genes(real, synthetic)
+    synthetic = check_same_genes(real, synthetic)
     if min(n_top_genes, n_genes, real.n_vars) < 2:
         message = f"n_top_genes={n_top_genes} and n_genes={n_genes} of {real.n_vars} genes; at least 2 are needed."
         raise ValueError(message)

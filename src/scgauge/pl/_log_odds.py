@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgauge._core.checks import check_adata, check_binary, check_unique_names
+from scgauge._core.checks import check_adata, check_binary, check_same_genes
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge.metrics import log_odds_ratio
 from scgauge.pl._agreement import draw_agreement
-from scgauge.pl._correlation_agreement import same_genes
 from scgauge.pl._figure import close_axes
 
 if TYPE_CHECKING:
@@ -77,9 +76,8 @@ def log_odds(
     """
     for adata, name in ((real, "real"), (synthetic, "synthetic")):
         check_adata(adata, name=name)
-        check_unique_names(adata)
         check_binary(adata, layer)
-    synthetic = same_genes(real, synthetic)
+    synthetic = check_same_genes(real, synthetic)
     if min(n_genes, real.n_vars) < 2:
         message = f"n_genes={n_genes} of {real.n_vars} genes were asked for; at least 2 are needed."
         raise ValueError(message)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scgauge._core.checks import check_adata, check_counts, check_unique_names
+from scgauge._core.checks import check_adata, check_counts, check_same_genes
 from scgauge._core.matrix import get_matrix
 from scgauge.metrics import gene_marginals
 from scgauge.pl._figure import NEUTRAL, REAL, SYNTHETIC, close_axes, open_axes, tidy
@@ -27,20 +27,14 @@ def _paired_genes(real: AnnData, synthetic: AnnData, layer: str | None) -> tuple
     """Marginals of the same genes in the same order in both data sets."""
     for adata, name, where in ((real, "real", layer), (synthetic, "synthetic", None)):
         check_adata(adata, name=name)
-        check_unique_names(adata)
         check_counts(adata, where, allow_empty_cells=True)
         if adata.n_obs < 2:
             message = f"`{name}` has one cell; variances need at least two."
             raise ValueError(message)
-    missing = real.var_names.symmetric_difference(synthetic.var_names)
-    if len(missing):
-        message = (
-            f"`real` and `synthetic` need the same genes; {len(missing)} are in one only, for example {missing[0]!r}."
-        )
-        raise ValueError(message)
+    synthetic = check_same_genes(real, synthetic)
     ours = gene_marginals(get_matrix(real, layer)).to_frame(real.var_names)
     theirs = gene_marginals(get_matrix(synthetic, None)).to_frame(synthetic.var_names)
-    return ours, theirs.loc[real.var_names]
+    return ours, theirs
 
 
 def _trend(genes: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:

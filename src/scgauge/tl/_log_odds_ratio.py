@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from scgauge._core.checks import check_adata, check_binary
+from scgauge._core.checks import check_adata, check_binary, check_same_genes
 from scgauge._core.keys import LOG_ODDS
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.store import store
 from scgauge.metrics import compare_log_odds as compare_arrays
 from scgauge.metrics import log_odds_ratio as from_array
-from scgauge.tl._pairs import check_same_genes
 
 if TYPE_CHECKING:
     import pandas as pd

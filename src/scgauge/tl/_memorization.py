@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scgauge._core.checks import check_adata, check_finite
+from scgauge._core.checks import check_adata, check_finite, check_same_genes
 from scgauge._core.keys import MEMORIZATION
 from scgauge._core.matrix import as_rows
 from scgauge._core.rng import RNG, generator, seeded
@@ -16,7 +16,6 @@ from scgauge._core.store import store
 from scgauge.metrics import memorization as of_points
 from scgauge.metrics._neighbors import nearest
 from scgauge.tl._cell_space import Cells, CellSpace, kind_of
-from scgauge.tl._pairs import check_same_genes
 from scgauge.tl._split_real import rows_in_order, split_real
 
 if TYPE_CHECKING:

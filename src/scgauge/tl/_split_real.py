@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scgauge._core.adapter import adapt
-from scgauge._core.checks import check_adata
+from scgauge._core.checks import check_adata, check_same_genes
 from scgauge._core.matrix import as_rows, get_matrix
-from scgauge.tl._pairs import check_same_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData

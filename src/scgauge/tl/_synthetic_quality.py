@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,15 +7,12 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from tqdm.auto import tqdm
 
-from scgauge._core.checks import check_adata, check_finite, check_obs_key
+from scgauge._core.checks import check_adata, check_finite, check_obs_key, check_same_genes
 from scgauge._core.keys import SYNTHETIC_QUALITY
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
-from scgauge.metrics import classifier_two_sample, independent_copy, poisson_copy
-from scgauge.metrics import two_sample_test as compare_points
 from scgauge.tl._cell_space import Cells, CellSpace, kind_of
-from scgauge.tl._fidelity import scores
-from scgauge.tl._pairs import check_same_genes
+from scgauge.tl._comparison import Comparison, overall, too_few
 from scgauge.tl._split_real import rows_in_order, split_real
 
 if TYPE_CHECKING:
@@ -24,16 +20,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-#: Principal components, and permutations of the energy test.
-_N_PCS, _N_PERMUTATIONS = 30, 199
-#: Most cells of a part or of the reference, and fewest for which anything is said.
-MOST, FEWEST = 1500, 20
-#: Genes named per group as those that give synthetic cells away.
-_N_FEATURES = 50
-#: Where ceiling and floor differ by less than this many standard errors nothing is scaled.
-_SEPARATION = 3
-#: Score above which a statistic counts no worse in the means of families: one alone should not decide them.
-_WORST = 2
+#: Principal components of the space in which cells are compared.
+_N_PCS = 30
 _COLUMNS = [
     "group", "family", "property", "statistic", "value", "se", "floor", "floor_se", "ceiling", "ceiling_se", "scaled",
     "yardstick",
@@ -168,32 +156,50 @@ def synthetic_quality(  # noqa: PLR0913 - ten without `key_added`, `copy`, `rng`
     labels, labels_are = _labels(groupby, (train, reference, candidates), all_train, sets["synthetic"])
     if labels is not None:
         labels["train"] = labels["train"][compare]
-    groups = [""] if labels is None else ["", *np.unique(labels["train"])]
-    tables, features, skipped = [], [], []
-    sizes: dict[str, int] = {}
-    for group in tqdm(groups, desc="Scoring", unit="group", delay=2, disable=not progress):
-        chosen = sets if group == "" else {name: sets[name].take(labels[name] == group) for name in sets}  # type: ignore[index]
-        comparison = _Comparison.of(chosen, n_splits, run_rng.spawn(1)[0])
-        if comparison is None and group == "":
-            raise ValueError(_too_few(chosen, n_splits))
-        if comparison is None:
-            skipped.append(group)
-            continue
-        sizes = sizes or {"n_cells": comparison.n, "n_reference": len(comparison.reference)}
-        tables.append(comparison.table().assign(group=group))
-        features.append(comparison.features(real.var_names[space.genes]).assign(group=group))
-    table = pd.concat(tables, ignore_index=True)[_COLUMNS]
+    scored = _score_groups(sets, labels, n_splits, run_rng, progress=progress)
+    table, features = scored.pop("scores"), scored.pop("features")
     params = {
         "groupby": groupby, "layer": layer, "n_top_genes": len(space.genes), "n_splits": n_splits, "rng": rng,
-        "kind": kind, "holdout": source, "labels": labels_are, "skipped_groups": skipped, **sizes,
+        "kind": kind, "holdout": source, "labels": labels_are, **scored,
     }  # fmt: skip
     result = {
         "params": params,
         "scores": table,
         "overall": overall(table),
-        "features": pd.concat(features, ignore_index=True)[["group", "gene", "weight"]],
+        "features": features.assign(gene=real.var_names[space.genes[features["gene"]]].astype(str)),
     }
     return store(synthetic, copy=copy, uns={key_added: result})
+
+
+def _score_groups(
+    sets: dict[str, Cells],
+    labels: dict[str, np.ndarray] | None,
+    n_splits: int,
+    rng: np.random.Generator,
+    *,
+    progress: bool,
+) -> dict[str, Any]:
+    """Scores and telling genes of all cells and of each group, the groups with too few cells, and sizes of a part."""
+    groups = [""] if labels is None else ["", *np.unique(labels["train"])]
+    tables, features, skipped = [], [], []
+    sizes: dict[str, int] = {}
+    for group in tqdm(groups, desc="Scoring", unit="group", delay=2, disable=not progress):
+        chosen = sets if group == "" else {name: sets[name].take(labels[name] == group) for name in sets}  # type: ignore[index]
+        comparison = Comparison.of(chosen, n_splits, rng.spawn(1)[0])
+        if comparison is None and group == "":
+            raise ValueError(too_few(chosen, n_splits))
+        if comparison is None:
+            skipped.append(group)
+            continue
+        sizes = sizes or {"n_cells": comparison.n, "n_reference": len(comparison.reference)}
+        tables.append(comparison.table().assign(group=group))
+        features.append(comparison.features().assign(group=group))
+    return {
+        "scores": pd.concat(tables, ignore_index=True)[_COLUMNS],
+        "features": pd.concat(features, ignore_index=True)[["group", "gene", "weight"]],
+        "skipped_groups": skipped,
+        **sizes,
+    }
 
 
 def _top_genes(real: AnnData, n_top_genes: int | Sequence[str]) -> int | np.ndarray:
@@ -234,94 +240,3 @@ def _labels(
     classifier = LogisticRegression(max_iter=1000).fit(train_cells.points / scale, labels["train"])
     labels["synthetic"] = classifier.predict(synthetic_cells.points / scale).astype(str)
     return labels, "predicted"
-
-
-def _too_few(sets: dict[str, Cells], n_splits: int) -> str:
-    found = ", ".join(f"{len(cells)} {name}" for name, cells in sets.items())
-    return (
-        f"Found {found} cells (half of the training cells teach the space). {FEWEST} reference cells and {FEWEST} for "
-        f"each of n_splits={n_splits} parts of the others are needed. Draw more synthetic cells, hold out "
-        "more, or lower n_splits."
-    )
-
-
-@dataclass
-class _Comparison:
-    """Parts of synthetic and training cells and of wrong copies, each against the same real cells held out."""
-
-    parts: dict[str, list[Cells]]
-    reference: Cells
-    n: int
-    seed: int
-
-    @classmethod
-    def of(cls, sets: dict[str, Cells], n_splits: int, seed_rng: np.random.Generator) -> _Comparison | None:
-        """Divide the cells; ``None`` if there are too few."""
-        n = min(MOST, *(len(sets[name]) // n_splits for name in ("train", "synthetic")))
-        if n < FEWEST or len(sets["reference"]) < FEWEST:
-            return None
-        rng, synthetic_rng = seed_rng.spawn(2)  # floor and ceiling do not depend on the synthetic cells
-        train, space = sets["train"].matrix, sets["train"].space
-        copies = {
-            "independent": Cells(independent_copy(train, rng=rng), space),
-            "shuffled": Cells(train[:, rng.permutation(train.shape[1])], space),
-        }
-        if space.kind == "counts":
-            copies["poisson"] = Cells(poisson_copy(train, rng=rng), space)
-        reference = sets["reference"].take(np.sort(rng.permutation(len(sets["reference"]))[:MOST]))
-        parts = {}
-        for name, cells in {"synthetic": sets["synthetic"], "train": sets["train"], **copies}.items():
-            order = (synthetic_rng if name == "synthetic" else rng).permutation(len(cells))
-            parts[name] = [cells.take(np.sort(order[start * n : (start + 1) * n])) for start in range(n_splits)]
-        return cls(parts, reference, n, int(rng.integers(2**31)))
-
-    def _summary(self, name: str, yardstick: str | None = None) -> pd.DataFrame:
-        """Mean and standard error over the parts of every property."""
-        values = pd.DataFrame([scores(part, self.reference, yardstick, self.seed) for part in self.parts[name]])
-        values.columns = pd.MultiIndex.from_tuples(values.columns, names=["family", "property", "statistic"])
-        return pd.DataFrame({"value": values.mean(), "se": values.std(ddof=1) / np.sqrt(len(values))})
-
-    def table(self) -> pd.DataFrame:
-        """Scores between floor and ceiling."""
-        table = self._summary("synthetic").join(self._summary("train").add_prefix("floor_"))
-        ceilings = [
-            self._summary(name, name).add_prefix("ceiling_").assign(yardstick=name)
-            for name in self.parts
-            if name not in {"synthetic", "train"}
-        ]
-        table = table.join(pd.concat(ceilings))
-        table = table.rename(columns={"floor_value": "floor", "ceiling_value": "ceiling"}).reset_index()
-        span = table["ceiling"] - table["floor"]
-        clear = span.abs() >= _SEPARATION * np.hypot(table["floor_se"], table["ceiling_se"])
-        table["scaled"] = ((table["value"] - table["floor"]) / span.where(span != 0)).where(clear)
-        return pd.concat([table, pd.DataFrame([self._pvalues()])], ignore_index=True)
-
-    def _pvalues(self) -> dict[str, Any]:
-        """Permutation p-values of the energy test of the first parts against the reference."""
-        row: dict[str, Any] = {"family": "joint", "property": "energy", "statistic": "p-value"}
-        for column, name in (("value", "synthetic"), ("floor", "train"), ("ceiling", "independent")):
-            points = self.parts[name][0].points
-            test = compare_points(points, self.reference.points, n_permutations=_N_PERMUTATIONS, rng=self.seed)
-            row[column] = test.pvalue
-        return row | dict.fromkeys(("se", "floor_se", "ceiling_se", "scaled"), np.nan) | {"yardstick": "independent"}
-
-    def features(self, genes: pd.Index) -> pd.DataFrame:
-        """Genes with the largest weights in a logistic regression of synthetic against real cells."""
-        weights = np.mean(
-            [
-                classifier_two_sample(self.reference.top, part.top, rng=self.seed).weights
-                for part in self.parts["synthetic"]
-            ],
-            axis=0,
-        )
-        order = np.argsort(-np.abs(weights), kind="stable")[:_N_FEATURES]
-        return pd.DataFrame({"gene": genes[order].astype(str), "weight": weights[order]})
-
-
-def overall(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the scaled scores of each property, then of each family, then of all, after limiting them."""
-    clipped = table.assign(scaled=table["scaled"].clip(0, _WORST)).dropna(subset="scaled")
-    by_property = clipped.groupby(["group", "family", "property"], sort=False)["scaled"].mean()
-    by_family = by_property.groupby(level=["group", "family"], sort=False).mean().reset_index()
-    of_all = by_family.groupby("group", sort=False)["scaled"].mean().reset_index().assign(family="all")
-    return pd.concat([by_family, of_all], ignore_index=True)[["group", "family", "scaled"]]

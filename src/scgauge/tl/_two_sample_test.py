@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 
-from scgauge._core.checks import check_adata, check_obsm_key
+from scgauge._core.checks import check_adata, check_obsm_key, check_same_genes
 from scgauge._core.matrix import get_matrix
 from scgauge.metrics import two_sample_test as compare_arrays
-from scgauge.tl._pairs import check_same_genes
 
 if TYPE_CHECKING:
     from scgauge._core.rng import RNG
