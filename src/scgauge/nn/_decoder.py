@@ -18,7 +18,11 @@ _NEGLIGIBLE = -20.0
 
 
 class DecoderOutput(NamedTuple):
-    """Heads of the decoder; ``None`` where the likelihood has no such parameter."""
+    """Heads of the decoder; ``None`` where the likelihood has no such parameter.
+
+    ``scale`` is the head that scvi-tools calls ``px_scale``, here before it is normalised: the log of each gene's share
+    for counts, the logit for binary data, the mean for log-normalised data.
+    """
 
     scale: Tensor
     log_dispersion: Tensor | None
