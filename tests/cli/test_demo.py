@@ -72,7 +72,7 @@ def test_the_default_demo(run, tmp_path, capfd):
     with Records("lightning.pytorch", "lightning.fabric", "scvi") as records, warnings.catch_warnings():
         # Each warning, of every kind, would be a line.
         warnings.simplefilter("always")
-        result = run("demo", "--max-epochs", 2)
+        result = run("demo", "--max-epochs", 2, "--no-report")
     assert result.exit_code == 0, result.output
     page = tmp_path / "scgauge-demo" / "index.html"
     assert [path.name for path in tmp_path.iterdir()] == ["scgauge-demo"]
@@ -94,7 +94,20 @@ def test_the_default_demo(run, tmp_path, capfd):
 
 def test_cells_of_the_user(run, file, tmp_path):
     result = run(
-        *("demo", "--data", file, "--layer", "raw", "--labels", "type", "--batch", "batch", "--out", "there"),
+        *(
+            "demo",
+            "--no-report",
+            "--data",
+            file,
+            "--layer",
+            "raw",
+            "--labels",
+            "type",
+            "--batch",
+            "batch",
+            "--out",
+            "there",
+        ),
         *("--max-epochs", 1, "--n-latent", 2, "--likelihood", "poisson", "--seed", 7),
     )
     assert result.exit_code == 0, result.output
@@ -112,7 +125,7 @@ def test_warnings_are_one_line(run, tmp_path):
     adata.write_h5ad(tmp_path / "mine.h5ad")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        result = run("demo", "--data", "mine.h5ad", "--max-epochs", 1)
+        result = run("demo", "--no-report", "--data", "mine.h5ad", "--max-epochs", 1)
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stderr.splitlines() if "Warning" in line]
     assert len(lines) == 1
@@ -122,7 +135,7 @@ def test_warnings_are_one_line(run, tmp_path):
 def test_open_shows_the_page(run, file, monkeypatch):
     opened = []
     monkeypatch.setattr("typer.launch", opened.append)
-    arguments = ("demo", "--data", file, "--layer", "raw", "--max-epochs", 1)
+    arguments = ("demo", "--no-report", "--data", file, "--layer", "raw", "--max-epochs", 1)
     assert run(*arguments).exit_code == 0
     assert opened == []
     assert run(*arguments, "--open").exit_code == 0
@@ -164,7 +177,7 @@ def test_a_fault_of_ours_is_not_hidden(run, file, monkeypatch):
         raise ValueError(message)
 
     monkeypatch.setattr(_demo, "joint_umap", fail)
-    result = run("demo", "--data", file, "--layer", "raw", "--max-epochs", 1)
+    result = run("demo", "--no-report", "--data", file, "--layer", "raw", "--max-epochs", 1)
     assert isinstance(result.exception, ValueError)
 
 

@@ -5,7 +5,6 @@ import re
 import struct
 import sys
 import warnings
-from html.parser import HTMLParser
 
 import anndata as ad
 import numpy as np
@@ -13,40 +12,14 @@ import pytest
 import scvi
 import torch
 from cells import make_cells
+from report.page import Page
 
 from scgauge.model import CountVI
 from scgauge.report import _demo, _figures, _fit, open_cells, run_demo, write_demo
 from scgauge.report._figures import joint_umap
 
 FILES = ["adata.h5ad", "index.html", "marginals.png", "synthetic.h5ad", "training.png", "umap.png"]
-QUICK = {"max_epochs": 3, "n_latent": 3, "progress": False}
-#: HTML elements that have no end.
-VOID = {"meta", "img", "br", "hr", "link"}
-
-
-class Page(HTMLParser):
-    """Elements of a page, and whether all that open also close, in order."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.elements, self.open, self.text = [], [], ""
-        self.feed(path.read_text(encoding="utf-8"))
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
+QUICK = {"max_epochs": 3, "n_latent": 3, "progress": False, "report": False}
 
 
 def with_layer():
@@ -296,3 +269,14 @@ def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch):
 def test_no_epochs(tmp_path):
     with pytest.raises(ValueError, match="max_epochs=0 was given; at least 1 is needed"):
         write_demo(open_cells(make_cells()), out=tmp_path, max_epochs=0)
+
+
+def test_a_demo_ends_with_a_report(coarse, tmp_path):
+    cells = open_cells(make_cells(n_obs=240), labels_key="type")
+    page = write_demo(cells, out=tmp_path, **(QUICK | {"report": True}))
+    assert "report.html" in [link["href"] for link in Page(page).all("a")]
+    report = Page(tmp_path / "report.html")
+    assert {"training", "synthetic", "memory", "embedding", "explanation"} <= {
+        section.get("id") for section in report.all("section")
+    }
+    assert "240 cells, 20 genes" in report.text

@@ -3,7 +3,12 @@ from typing import Annotated
 
 import typer
 
+from scgauge.cli._check import check
 from scgauge.cli._demo import demo
+from scgauge.cli._explain import explain
+from scgauge.cli._report import report
+from scgauge.cli._sample import sample
+from scgauge.cli._train import train
 
 app = typer.Typer(
     name="scgauge",
@@ -13,7 +18,8 @@ app = typer.Typer(
     # A fault of ours shows as Python shows it, without the contents of every variable.
     pretty_exceptions_enable=False,
 )
-app.command()(demo)
+for command in (demo, train, sample, check, explain, report):
+    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the form of a callback

@@ -2,5 +2,6 @@
 
 from ._cells import Cells, open_cells
 from ._demo import run_demo, write_demo
+from ._write import write
 
-__all__ = ["Cells", "open_cells", "run_demo", "write_demo"]
+__all__ = ["Cells", "open_cells", "run_demo", "write", "write_demo"]

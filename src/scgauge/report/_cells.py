@@ -56,7 +56,7 @@ class Cells:
         return AnnData(X=self.counts, obs=self.adata.obs[columns].copy(), var=self.adata.var[[]].copy())
 
 
-def _read(path: Path) -> AnnData:
+def read_file(path: Path) -> AnnData:
     """Read an h5ad file into memory."""
     if not path.is_file():
         message = f"Found no file {str(path)!r}; name an .h5ad file."
@@ -81,7 +81,7 @@ def _load(data: AnnData | str | Path | None) -> tuple[str | None, AnnData]:
         with quiet():
             return BUILT_IN, pbmc68k_counts()
     if isinstance(data, str | Path):
-        return Path(data).name, _read(Path(data))
+        return Path(data).name, read_file(Path(data))
     return None, data
 
 

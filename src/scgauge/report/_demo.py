@@ -19,6 +19,7 @@ from scgauge.report._folder import finished_together
 from scgauge.report._page import code, render, subject, versions
 from scgauge.report._quiet import quiet
 from scgauge.report._threads import threads_for
+from scgauge.report._write import write
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from scgauge.report._cells import Cells
     from scgauge.report._fit import CountLikelihood, Trained
 
-PAGE = "index.html"
+PAGE, REPORT = "index.html", "report.html"
 #: Cells of each kind in the UMAP.
 MOST_CELLS_SHOWN = 10_000
 
 
-def run_demo(
+def run_demo(  # noqa: PLR0913 - nine without `seed` and `progress`
     data: AnnData | str | Path | None = None,
     *,
     layer: str | None = None,
@@ -42,6 +43,7 @@ def run_demo(
     n_latent: int = 10,
     gene_likelihood: CountLikelihood = "nb",
     seed: int = 0,
+    report: bool = True,
     progress: bool = True,
 ) -> Path:
     r"""Train a model on cells, draw synthetic cells from it, and write a page that shows both.
@@ -52,7 +54,7 @@ def run_demo(
     ----------
     data, layer, labels_key, batch_key
         Cells and where their counts, labels and batches stand; see :func:`open_cells`.
-    out, max_epochs, n_latent, gene_likelihood, seed, progress
+    out, max_epochs, n_latent, gene_likelihood, seed, report, progress
         Where to write, and what to train; see :func:`write_demo`.
 
     Returns
@@ -77,7 +79,7 @@ def run_demo(
     >>> import tempfile
     >>> from scgauge.report import run_demo
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = run_demo(out=folder, max_epochs=1, progress=False)
+    ...     page = run_demo(out=folder, max_epochs=1, report=False, progress=False)
     ...     sorted(path.name for path in page.parent.iterdir())
     ['adata.h5ad', 'index.html', 'marginals.png', 'synthetic.h5ad', 'training.png', 'umap.png']
     """
@@ -88,6 +90,7 @@ def run_demo(
         n_latent=n_latent,
         gene_likelihood=gene_likelihood,
         seed=seed,
+        report=report,
         progress=progress,
     )
 
@@ -100,6 +103,7 @@ def write_demo(
     n_latent: int = 10,
     gene_likelihood: CountLikelihood = "nb",
     seed: int = 0,
+    report: bool = True,
     progress: bool = True,
 ) -> Path:
     r"""Train a model on cells that were opened, draw synthetic cells from it, and write a page that shows both.
@@ -125,6 +129,8 @@ def write_demo(
         Likelihood of the counts.
     seed
         Seed of everything that is random.
+    report
+        Whether to check and explain the model, too, with :func:`scgauge.report.write`, in ``report.html``.
     progress
         Whether to say what is being done, with a bar for the training.
 
@@ -132,6 +138,8 @@ def write_demo(
     -------
     Path of the page, ``index.html`` in the folder ``out``. Beside it are
 
+    ``report.html``
+        Verdicts on the model with their evidence, if ``report``.
     ``training.png``, ``umap.png``, ``marginals.png``
         The figures, with 200 dots per inch.
     ``adata.h5ad``
@@ -158,7 +166,7 @@ def write_demo(
     >>> from scgauge.report import open_cells, write_demo
     >>> cells = open_cells(simulate_counts(60, 20, rng=0), labels_key="group")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_demo(cells, out=folder, max_epochs=1, progress=False).name
+    ...     write_demo(cells, out=folder, max_epochs=1, report=False, progress=False).name
     'index.html'
     """
     limit = longest_run(cells.adata.n_obs) if max_epochs is None else max_epochs
@@ -171,7 +179,10 @@ def write_demo(
     with finished_together(out, last=PAGE) as folder, quiet(), seeded(seed), threads_for(cells.adata.n_vars):
         trained = train_and_draw(cells, settings, say, progress=progress)
         say("Fitting one UMAP to real and synthetic cells, writing figures, cells and page")
-        _write(folder, cells, settings, trained)
+        _write(folder, cells, settings, trained, has_report=report)
+        if report:
+            say("Checking and explaining the model")
+            _write_report(folder / REPORT, cells, trained, seed, progress=progress)
     return out / PAGE
 
 
@@ -193,7 +204,16 @@ def _for_all(points: np.ndarray, rows: np.ndarray, n_cells: int) -> np.ndarray:
     return coordinates
 
 
-def _write(folder: Path, cells: Cells, settings: Settings, trained: Trained) -> None:
+def _write_report(path: Path, cells: Cells, trained: Trained, seed: int, *, progress: bool) -> None:
+    """Write the report on the model that was trained."""
+    shown, labels_key = cells.for_model(), None
+    if cells.labels is not None:
+        labels_key = str(cells.labels.name)
+        shown.obs[labels_key] = cells.labels.to_numpy()
+    write(shown, trained.model, path, labels_key=labels_key, seed=seed, progress=progress)
+
+
+def _write(folder: Path, cells: Cells, settings: Settings, trained: Trained, *, has_report: bool) -> None:
     """Make the embedding and write everything."""
     real, synthetic = cells.adata, trained.synthetic
     rows = _rows_shown(cells, synthetic, settings.seed)
@@ -227,5 +247,6 @@ def _write(folder: Path, cells: Cells, settings: Settings, trained: Trained) -> 
         versions=versions(),
         code=code(cells, settings, has_empty=synthetic.n_obs < real.n_obs),
         date=date.today().isoformat(),
+        report=REPORT if has_report else None,
     )
     (folder / PAGE).write_text(page, encoding="utf-8")

@@ -66,8 +66,8 @@ def save_training(model: Any, path: Path) -> None:
     _save(figure, path)
 
 
-def save_umap(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None, path: Path) -> None:
-    """Save the UMAP of real and synthetic cells, with a second panel if there are labels.
+def overlay_figure(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None) -> Figure:
+    """Draw the UMAP of real and synthetic cells, with a second panel if there are labels.
 
     Parameters
     ----------
@@ -75,8 +75,6 @@ def save_umap(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None,
         Coordinates, two columns each.
     labels
         Labels of the real cells, named by their column.
-    path
-        Where to save.
     """
     shown, drawn = (
         AnnData(X=np.ones((len(points), 1), dtype=np.float32), obsm={"X_umap": points}) for points in (real, synthetic)
@@ -84,18 +82,28 @@ def save_umap(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None,
     if labels is None:
         figure = Figure(figsize=(5.6, 4.2), layout="constrained")
         embedding_overlay(shown, drawn, ax=figure.subplots())
-    else:
-        shown.obs[labels.name] = labels.to_numpy()
-        # One panel above the other: side by side, the legends would leave the cells no room on a page.
-        n_columns = -(-(labels.nunique() + 1) // _LABELS_PER_COLUMN)
-        legend_width = n_columns * (_DOT + _LETTER * max(len("synthetic (00000)"), labels.str.len().max()))
-        figure = Figure(figsize=(4.2 + legend_width, 7.6), layout="constrained")
-        embedding_overlay(shown, drawn, groupby=labels.name, ax=list(figure.subplots(2, 1)))
-    _save(figure, path)
+        return figure
+    shown.obs[labels.name] = labels.to_numpy()
+    # One panel above the other: side by side, the legends would leave the cells no room on a page.
+    n_columns = -(-(labels.nunique() + 1) // _LABELS_PER_COLUMN)
+    legend_width = n_columns * (_DOT + _LETTER * max(len("synthetic (00000)"), labels.str.len().max()))
+    figure = Figure(figsize=(4.2 + legend_width, 7.6), layout="constrained")
+    embedding_overlay(shown, drawn, groupby=labels.name, ax=list(figure.subplots(2, 1)))
+    return figure
+
+
+def save_umap(real: np.ndarray, synthetic: np.ndarray, labels: pd.Series | None, path: Path) -> None:
+    """Save :func:`overlay_figure`."""
+    _save(overlay_figure(real, synthetic, labels), path)
+
+
+def marginals_figure(real: AnnData, synthetic: AnnData, layer: str | None) -> Figure:
+    """Draw mean and variance, and zero fractions, of the genes of real and synthetic cells."""
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    marginals(real, synthetic, layer=layer, ax=list(figure.subplots(1, 3)))
+    return figure
 
 
 def save_marginals(cells: Cells, synthetic: AnnData, path: Path) -> None:
-    """Save mean and variance, and zero fractions, of the genes of real and synthetic cells."""
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
-    marginals(cells.adata, synthetic, layer=cells.layer, ax=list(figure.subplots(1, 3)))
-    _save(figure, path)
+    """Save :func:`marginals_figure`."""
+    _save(marginals_figure(cells.adata, synthetic, cells.layer), path)
