@@ -37,6 +37,12 @@ CALLS: dict[str, Call] = {
     ),
     "pl.embedding_quality": Call(data=with_quality, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.rnx": Call(data=with_quality, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "tl.embed": Call(
+        data=lambda: (cells(),),
+        kwargs={"methods": "pca", "n_pcs": 5, "rng": 0, "progress": False},
+        bad={"methods": "isomap"},
+        match="isomap",
+    ),
     "tl.embedding_quality": Call(
         data=lambda: (embedded(),),
         kwargs={"basis": "X_flat", "use_rep": "X_latent", "n_neighbors": (3, 10), "rng": 0},

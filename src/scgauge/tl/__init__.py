@@ -2,6 +2,7 @@
 
 from ._attribute import attribute
 from ._compare_sources import compare_sources
+from ._embed import embed
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
@@ -22,6 +23,7 @@ __all__ = [
     "attribute",
     "compare_log_odds",
     "compare_sources",
+    "embed",
     "embedding_quality",
     "held_out_time",
     "latent_distances",
