@@ -37,6 +37,7 @@ CALLS: dict[str, Call] = {
     ),
     "pl.embedding_quality": Call(data=with_quality, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.rnx": Call(data=with_quality, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.shepard": Call(data=with_quality, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "tl.embed": Call(
         data=lambda: (cells(),),
         kwargs={"methods": "pca", "n_pcs": 5, "rng": 0, "progress": False},

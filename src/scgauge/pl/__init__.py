@@ -17,6 +17,7 @@ from ._marginals import marginals
 from ._memorization import memorization
 from ._patterns import patterns
 from ._rnx import rnx
+from ._shepard import shepard
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._two_sample import two_sample
@@ -40,6 +41,7 @@ __all__ = [
     "memorization",
     "patterns",
     "rnx",
+    "shepard",
     "synthetic_quality",
     "trajectory",
     "two_sample",
