@@ -31,9 +31,9 @@ def shepard(
     """Draw distances in embeddings against the true distances of the same pairs of cells: the diagram of Shepard.
 
     Points on the dotted line are pairs whose distance is shown as it is, after the embedding was scaled as a whole; the
-    dark line is the median, the band holds the middle half of the pairs. A flat line says that the picture does not tell
-    far from very far; points high up on the left are neighbours torn apart. The title has the rank correlation and the
-    stress.
+    dark line is the median, the band holds the middle half of the pairs. A flat line says that the picture does not
+    tell far from very far; points high up on the left are neighbours torn apart. The title has the rank correlation and
+    the stress.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def shepard(
     'copy: r = 1.00, stress = 0.00'
     """
     result = quality_result(adata, key)
-    values = result["scores"].set_index(["basis", "metric"])["value"]
+    scores = result["scores"]
+    values = scores[scores["metric"].isin(["spearman", "stress"])].set_index(["basis", "metric"])["value"]
     names = [str(name) for name in result["params"]["basis"]]
     axes = open_axes(len(names), ax, panel_size=(3.2, 3.2))
     for panel, name in zip(axes, names, strict=True):

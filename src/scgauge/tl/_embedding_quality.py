@@ -62,8 +62,8 @@ def embedding_quality(
     """Score how well embeddings keep the neighbours and the distances of the space that they show.
 
     Recall of neighbours, LCMC, R_NX and its area over ln k, trustworthiness, continuity, rank correlation of distances,
-    stress, correlation of densities and scores of labels, as :func:`scgauge.metrics.embedding_quality` defines them, of several embeddings against one reference
-    whose neighbours are found once. Draw the results with :func:`scgauge.pl.embedding_quality`,
+    stress, correlation of densities and scores of labels, as :func:`scgauge.metrics.embedding_quality` defines them, of
+    several embeddings against one reference whose neighbours are found once. Draw the results with :func:`scgauge.pl.embedding_quality`,
     :func:`scgauge.pl.rnx`, :func:`scgauge.pl.shepard` and :func:`scgauge.pl.cell_quality`.
 
     Parameters
