@@ -1,5 +1,6 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
+from ._alignment import Procrustes, linear_cka, procrustes
 from ._classifier import ClassifierTest, classifier_two_sample
 from ._conditional_association import ConditionalAssociation, conditional_association
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
@@ -16,6 +17,8 @@ from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._simpson_table import simpson_table
+from ._sinkhorn import sinkhorn_divergence
+from ._transformation import TransformationRecovery, transformation_recovery
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
 
@@ -35,7 +38,9 @@ __all__ = [
     "Memorization",
     "NeighborMixing",
     "PriorGap",
+    "Procrustes",
     "Silhouette",
+    "TransformationRecovery",
     "TwoSampleResult",
     "cell_marginals",
     "classifier_two_sample",
@@ -49,6 +54,7 @@ __all__ = [
     "gene_marginals",
     "independent_copy",
     "integrated_gradients",
+    "linear_cka",
     "log_odds_ratio",
     "match_loadings",
     "matrix_agreement",
@@ -56,8 +62,11 @@ __all__ = [
     "neighbor_mixing",
     "poisson_copy",
     "prior_gap",
+    "procrustes",
     "silhouette",
     "simpson_table",
+    "sinkhorn_divergence",
+    "transformation_recovery",
     "two_sample_test",
     "varimax",
     "wasserstein_distance",

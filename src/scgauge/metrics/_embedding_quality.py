@@ -81,7 +81,8 @@ def _dense(points: Points, name: str) -> np.ndarray:
     return dense
 
 
-def _neighbor_numbers(n_neighbors: int | Sequence[int], n: int) -> np.ndarray:
+def neighbor_numbers(n_neighbors: int | Sequence[int], n: int) -> np.ndarray:
+    """Return the numbers of neighbours in ascending order; ValueError unless each is from 1 to below half of `n`."""
     numbers = np.atleast_1d(np.asarray(n_neighbors))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size or len(set(numbers)) < numbers.size:
         message = f"n_neighbors={n_neighbors!r} needs one or several different integers."
@@ -96,7 +97,8 @@ def _neighbor_numbers(n_neighbors: int | Sequence[int], n: int) -> np.ndarray:
     return np.sort(numbers).astype(np.int64)
 
 
-def _query_rows(n_query: int | None, n: int, rng: np.random.Generator) -> np.ndarray:
+def query_rows(n_query: int | None, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the points to ask: all, or a random sample of so many; ValueError if the number is out of range."""
     if n_query is None:
         n_query = n if n <= _ALL_UP_TO else _SAMPLED
     if not 2 <= n_query <= n:
@@ -208,11 +210,11 @@ def score_embeddings(
         if len(points) != n:
             message = f"`{name}` has {len(points)} points and `reference` {n}; both need the same points."
             raise ValueError(message)
-    numbers = _neighbor_numbers(n_neighbors, n)
+    numbers = neighbor_numbers(n_neighbors, n)
     _check_copies(true, int(numbers[0]))
     codes = None if labels is None else as_groups(labels, n)[0]
     generated = generator(rng)
-    rows = _query_rows(n_query, n, generated)
+    rows = query_rows(n_query, n, generated)
     scored = neighbor_scores(true, list(shown.values()), rows, numbers, generated.permutation(n), codes)
     first, second, complete = draw_pairs(n, _N_PAIRS, generated)
     true_distances = pair_distances(true, first, second)

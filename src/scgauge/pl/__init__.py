@@ -2,6 +2,7 @@
 
 from ._attribution import attribution
 from ._cell_quality import cell_quality
+from ._compare_embeddings import compare_embeddings
 from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
@@ -20,12 +21,15 @@ from ._rnx import rnx
 from ._shepard import shepard
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
+from ._transformation import transformation
+from ._transformation_recovery import transformation_recovery
 from ._two_sample import two_sample
 from ._velocity_field import velocity_field
 
 __all__ = [
     "attribution",
     "cell_quality",
+    "compare_embeddings",
     "correlation_agreement",
     "embedding_overlay",
     "embedding_quality",
@@ -44,6 +48,8 @@ __all__ = [
     "shepard",
     "synthetic_quality",
     "trajectory",
+    "transformation",
+    "transformation_recovery",
     "two_sample",
     "velocity_field",
 ]

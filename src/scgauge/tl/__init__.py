@@ -1,6 +1,7 @@
 """Checks and explanations on AnnData and trained models."""
 
 from ._attribute import attribute
+from ._compare_embeddings import compare_embeddings
 from ._compare_sources import compare_sources
 from ._embed import embed
 from ._embedding_quality import embedding_quality
@@ -15,12 +16,15 @@ from ._memorization import memorization
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
+from ._transform_latent import transform_latent
+from ._transformation_recovery import transformation_recovery
 from ._two_sample_test import two_sample_test
 from ._velocity import velocity
 
 __all__ = [
     "FactorMatching",
     "attribute",
+    "compare_embeddings",
     "compare_log_odds",
     "compare_sources",
     "embed",
@@ -36,6 +40,8 @@ __all__ = [
     "sample",
     "synthetic_quality",
     "trajectory",
+    "transform_latent",
+    "transformation_recovery",
     "two_sample_test",
     "velocity",
 ]

@@ -92,8 +92,31 @@ class EmbeddingInput:
         return EmbeddingInput(self.adata[rows].copy(), self.points[rows], self.layer)
 
 
-def shared_input(adata: AnnData, *, use_rep: str | None, layer: str | None, n_pcs: int, seed: int) -> EmbeddingInput:
+def shared_input(
+    adata: AnnData,
+    *,
+    use_rep: str | None,
+    layer: str | None,
+    n_pcs: int,
+    seed: int,
+    log_normalised: bool | None = None,
+) -> EmbeddingInput:
     """Return a representation of the cells, or principal components of their log-normalised counts.
+
+    Parameters
+    ----------
+    adata
+        Cells.
+    use_rep
+        Key of the representation.
+    layer
+        Layer with the counts.
+    n_pcs
+        Most principal components.
+    seed
+        Seed of the decomposition.
+    log_normalised
+        Whether to log-normalise first; if the data are counts when ``None``.
 
     Raises
     ------
@@ -109,7 +132,7 @@ def shared_input(adata: AnnData, *, use_rep: str | None, layer: str | None, n_pc
     if use_rep is not None:
         points = check_obsm_key(adata, use_rep)
     else:
-        if kind_of(matrix) == "counts":
+        if log_normalised or (log_normalised is None and kind_of(matrix) == "counts"):
             matrix = log_normalise(matrix, median_library(matrix))
         n_pcs = min(n_pcs, *(size - 1 for size in matrix.shape))
         if n_pcs < 1:

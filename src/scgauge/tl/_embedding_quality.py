@@ -63,8 +63,9 @@ def embedding_quality(
 
     Recall of neighbours, LCMC, R_NX and its area over ln k, trustworthiness, continuity, rank correlation of distances,
     stress, correlation of densities and scores of labels, as :func:`scgauge.metrics.embedding_quality` defines them, of
-    several embeddings against one reference whose neighbours are found once. Draw the results with :func:`scgauge.pl.embedding_quality`,
-    :func:`scgauge.pl.rnx`, :func:`scgauge.pl.shepard` and :func:`scgauge.pl.cell_quality`.
+    several embeddings against one reference whose neighbours are found once. Draw the results with
+    :func:`scgauge.pl.embedding_quality`, :func:`scgauge.pl.rnx`, :func:`scgauge.pl.shepard` and
+    :func:`scgauge.pl.cell_quality`.
 
     Parameters
     ----------
