@@ -32,6 +32,12 @@ def with_comparison() -> tuple[AnnData]:
     return (adata,)
 
 
+def with_distortion() -> tuple[AnnData]:
+    adata = embedded()
+    scgauge.tl.embedding_distortion(adata, basis="X_flat", use_rep="X_latent", n_neighbors=10)
+    return (adata,)
+
+
 ROTATION = {"groupby": "group", "transformations": {"a": {"rotate": 30.0}}, "n_steps": 1, "rng": 0, "progress": False}
 
 
@@ -52,6 +58,12 @@ def with_recovery() -> tuple[AnnData]:
 
 
 CALLS: dict[str, Call] = {
+    "metrics.embedding_distortion": Call(
+        data=lambda: (points(), points()[:, :2]),
+        kwargs={"n_neighbors": 10},
+        bad_data=lambda: (points(), points()[:-1]),
+        match="same points",
+    ),
     "metrics.embedding_quality": Call(
         data=lambda: (points(), points()[:, :2]),
         kwargs={"n_neighbors": (3, 10), "rng": 0},
@@ -62,6 +74,9 @@ CALLS: dict[str, Call] = {
         data=with_quality, kwargs={"basis": "X_flat"}, bad={"basis": "X_latent"}, error=KeyError, match="X_latent"
     ),
     "pl.compare_embeddings": Call(data=with_comparison, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.distortion": Call(
+        data=with_distortion, kwargs={"basis": "X_flat"}, bad={"basis": "X_latent"}, error=KeyError, match="X_latent"
+    ),
     "pl.embedding_quality": Call(data=with_quality, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "metrics.linear_cka": Call(
         data=lambda: (points(), points()[:, :2]), bad_data=lambda: (points(), points()[:-1]), match="same points"
@@ -103,6 +118,26 @@ CALLS: dict[str, Call] = {
         kwargs={"methods": "pca", "n_pcs": 5, "rng": 0, "progress": False},
         bad={"methods": "isomap"},
         match="isomap",
+    ),
+    "tl.embedding_distortion": Call(
+        data=lambda: (embedded(),),
+        kwargs={"basis": "X_flat", "use_rep": "X_latent", "n_neighbors": 10},
+        bad={"n_neighbors": 20},
+        match=r"n_neighbors has \[20\]",
+    ),
+    "tl.embedding_stability": Call(
+        data=lambda: (cells(),),
+        kwargs={
+            "methods": "pca",
+            "n_runs": 2,
+            "subsample": 0.9,
+            "n_pcs": 5,
+            "n_neighbors": 5,
+            "rng": 0,
+            "progress": False,
+        },
+        bad={"n_runs": 1},
+        match="n_runs=1",
     ),
     "tl.embedding_quality": Call(
         data=lambda: (embedded(),),

@@ -5,6 +5,7 @@ from ._classifier import ClassifierTest, classifier_two_sample
 from ._conditional_association import ConditionalAssociation, conditional_association
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
+from ._embedding_distortion import EmbeddingDistortion, embedding_distortion
 from ._embedding_quality import EmbeddingQuality, embedding_quality
 from ._energy import energy_distance
 from ._factor_matching import FactorMatch, match_loadings
@@ -28,6 +29,7 @@ __all__ = [
     "ConditionalAssociation",
     "DensityCoverage",
     "DistanceRatio",
+    "EmbeddingDistortion",
     "EmbeddingQuality",
     "FactorMatch",
     "GeneMarginals",
@@ -49,6 +51,7 @@ __all__ = [
     "density_coverage",
     "dependence",
     "distance_ratio",
+    "embedding_distortion",
     "embedding_quality",
     "energy_distance",
     "gene_marginals",

@@ -69,7 +69,8 @@ class EmbeddingQuality:
     continuity: np.ndarray
 
 
-def _dense(points: Points, name: str) -> np.ndarray:
+def dense_points(points: Points, name: str) -> np.ndarray:
+    """Return dense points in float64; TypeError if they are sparse, ValueError if all are at one place."""
     points = as_points(points, name=name)
     if sparse.issparse(points):
         message = f"`{name}` is sparse; pass a dense representation, for example principal components."
@@ -203,9 +204,9 @@ def score_embeddings(
     rng: RNG = None,
 ) -> dict[str, EmbeddingQuality]:
     """Score several embeddings, named, against one reference whose neighbours are found once."""
-    true = _dense(reference, "reference")
+    true = dense_points(reference, "reference")
     n = len(true)
-    shown = {name: _dense(points, name) for name, points in embeddings.items()}
+    shown = {name: dense_points(points, name) for name, points in embeddings.items()}
     for name, points in shown.items():
         if len(points) != n:
             message = f"`{name}` has {len(points)} points and `reference` {n}; both need the same points."

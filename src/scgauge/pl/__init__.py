@@ -4,6 +4,7 @@ from ._attribution import attribution
 from ._cell_quality import cell_quality
 from ._compare_embeddings import compare_embeddings
 from ._correlation_agreement import correlation_agreement
+from ._distortion import distortion
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
@@ -31,6 +32,7 @@ __all__ = [
     "cell_quality",
     "compare_embeddings",
     "correlation_agreement",
+    "distortion",
     "embedding_overlay",
     "embedding_quality",
     "factor_scatter",

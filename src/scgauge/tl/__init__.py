@@ -4,7 +4,9 @@ from ._attribute import attribute
 from ._compare_embeddings import compare_embeddings
 from ._compare_sources import compare_sources
 from ._embed import embed
+from ._embedding_distortion import embedding_distortion
 from ._embedding_quality import embedding_quality
+from ._embedding_stability import embedding_stability
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
@@ -28,7 +30,9 @@ __all__ = [
     "compare_log_odds",
     "compare_sources",
     "embed",
+    "embedding_distortion",
     "embedding_quality",
+    "embedding_stability",
     "held_out_time",
     "latent_distances",
     "learning_curve",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from anndata import AnnData
@@ -217,6 +217,7 @@ def embed_cells(
     n_components: int = 2,
     seed: int,
     options: Mapping[str, Any] | None = None,
+    start: Literal["pca", "random"] = "pca",
 ) -> np.ndarray:
     """Embed cells by one method.
 
@@ -234,6 +235,8 @@ def embed_cells(
         Seed of everything random in the method.
     options
         Further arguments of the method.
+    start
+        Where t-SNE and UMAP begin: at principal components or at random places.
 
     Returns
     -------
@@ -250,8 +253,10 @@ def embed_cells(
     elif name in _MODELS:
         found = _latent(name, cells, n_components, seed, options)
     else:
-        start = _start(cells.points, n_components)
-        found = start if name == "pca" else {"tsne": _tsne, "umap": _umap}[name](cells.points, start, seed, options)
+        places = _start(cells.points, n_components)
+        if start == "random" and name != "pca":
+            places = np.random.default_rng(seed).normal(size=places.shape)
+        found = places if name == "pca" else {"tsne": _tsne, "umap": _umap}[name](cells.points, places, seed, options)
     found = np.asarray(found, dtype=np.float64)
     if found.ndim != 2 or len(found) != len(cells.points) or not np.isfinite(found).all():
         message = (

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _OF_CELLS = ("recall", "trustworthiness", "continuity")
 
 
-def _bases(basis: str | Sequence[str]) -> list[str]:
+def bases_of(basis: str | Sequence[str]) -> list[str]:
+    """Return the keys as a list; ValueError if there is none or one repeats."""
     names = [basis] if isinstance(basis, str) else list(basis)
     if not names or len(set(names)) < len(names):
         message = f"basis={basis!r} needs one or several different keys of adata.obsm."
@@ -29,7 +30,7 @@ def _bases(basis: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _input_of_neighbors(adata: AnnData) -> str:
+def input_of_neighbors(adata: AnnData) -> str:
     """Representation from which scanpy built the neighbour graph, principal components if it names none."""
     parameters = adata.uns.get("neighbors", {}).get("params", {})
     found = parameters.get("use_rep")
@@ -137,8 +138,8 @@ def embedding_quality(
     {'X_first': 0.31, 'X_copy': 1.0}
     """
     check_adata(adata)
-    names = _bases(basis)
-    use_rep = _input_of_neighbors(adata) if use_rep is None else use_rep
+    names = bases_of(basis)
+    use_rep = input_of_neighbors(adata) if use_rep is None else use_rep
     reference = check_obsm_key(adata, use_rep)
     embeddings = {name: check_obsm_key(adata, name, argument="basis") for name in names}
     labels = None if labels_key is None else check_obs_key(adata, labels_key, argument="labels_key")
