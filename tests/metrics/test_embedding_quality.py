@@ -174,7 +174,7 @@ def test_class_means():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(9), 10)
     means, shown = rng.normal(size=(9, 5)) * 5, rng.normal(size=(9, 2)) * 5
-    found = values(score(means[labels], shown[labels] + 1e-9 * rng.normal(size=(90, 2)), n_neighbors=3, labels=labels))
+    found = values(score(means[labels], shown[labels] + 1e-9 * rng.normal(size=(90, 2)), n_neighbors=9, labels=labels))
     nearest = [NearestNeighbors(n_neighbors=4).fit(z).kneighbors(return_distance=False) for z in (means, shown)]
     expected = np.mean([len(np.intersect1d(*pair)) / 4 for pair in zip(*nearest, strict=True)])
     np.testing.assert_allclose(found["knc", 4], expected, rtol=1e-12)
@@ -225,3 +225,69 @@ def test_bad_input(change, message):
     arguments = {"embedding": y, "n_neighbors": 5} | change
     with pytest.raises(ValueError, match=message):
         scgauge.metrics.embedding_quality(x, arguments.pop("embedding"), **arguments)
+
+
+def test_density_is_the_correlation_of_log_radii():
+    x, y = cloud(n=200)
+    y[:, 0] = np.exp(y[:, 0])
+    found = values(score(x, y, n_neighbors=(7, 30)))
+    for k in (7, 30):
+        radii = [np.square(NearestNeighbors(n_neighbors=k).fit(z).kneighbors()[0]).mean(axis=1) for z in (x, y)]
+        np.testing.assert_allclose(found["density", k], np.corrcoef(np.log(radii))[0, 1], rtol=1e-7)
+    assert values(score(x, 3 * x, n_neighbors=7))["density", 7] == pytest.approx(1)
+    assert np.isnan(values(score(x, np.repeat([[0.0, 0], [1, 1]], 100, axis=0), n_neighbors=7))["density", 7])
+
+
+def test_density_of_a_sample_has_an_error_that_covers():
+    x, y = cloud(n=600)
+    exact = values(score(x, y, n_neighbors=15))["density", 15]
+    found = [score(x, y, n_neighbors=15, n_query=100, rng=seed) for seed in range(40)]
+    z = [(values(one)["density", 15] - exact) / values(one, "se")["density", 15] for one in found]
+    assert 0.5 < np.std(z) < 1.7  # standard errors of the right size: the mean of 40 squares is within half and thrice
+
+
+def test_scores_of_labels_are_those_of_sklearn():
+    from sklearn.metrics import silhouette_score
+    from sklearn.neighbors import KNeighborsClassifier
+
+    x, y = cloud(n=300)
+    labels = np.where(y[:, 0] > 0.5, "c", np.where(y[:, 1] > 0, "b", "a"))
+    labels = np.where(np.random.default_rng(1).random(300) < 0.2, "a", labels)
+    found = values(score(x, y, n_neighbors=(1, 15), labels=labels))
+    np.testing.assert_allclose(found["silhouette", 0], silhouette_score(y, labels), rtol=1e-10)
+    neighbors = NearestNeighbors(n_neighbors=15).fit(y).kneighbors(return_distance=False)
+    for k in (1, 15):
+        votes = [[(labels[row[:k]] == name).sum() for name in "abc"] for row in neighbors]
+        # without ties the vote has one answer; sklearn leaves no row out, so that it is asked row by row
+        clear = [sorted(row)[-1] > sorted(row)[-2] for row in votes]
+        winner = np.array(list("abc"))[np.argmax(votes, axis=1)]
+        low = (winner == labels)[clear].sum() / 300
+        assert low - 1e-12 <= found["knn_accuracy", k] <= low + 1 - np.mean(clear) + 1e-12
+    model = KNeighborsClassifier(n_neighbors=1)
+    alone = [model.fit(np.delete(y, i, 0), np.delete(labels, i)).predict(y[[i]])[0] == labels[i] for i in range(300)]
+    assert found["knn_accuracy", 1] == pytest.approx(np.mean(alone))
+
+
+def test_equal_votes_go_to_the_nearest_label():
+    x = np.array([[0.0], [1], [2.1], [3.3], [4.6], [6.0], [7.5]])
+    labels = ["a", "a", "b", "b", "a", "b", "a"]
+    found = score(x, x, n_neighbors=2, labels=labels)
+    # nearest two: 0: a b -> a; 1: a b -> a; 2: a b -> a; 3: b a -> b; 4: b b -> b; 5: a a -> a; 6: b a -> b
+    assert values(found)["knn_accuracy", 2] == pytest.approx(3 / 7)
+
+
+def test_pairs_are_distances_at_the_scale_of_the_stress():
+    x, y = cloud(n=60)
+    pairs = score(x, y, n_neighbors=5).pairs
+    true, shown = pdist(x), pdist(y)
+    assert len(pairs) == len(true)
+    np.testing.assert_allclose(pairs["true"], true, rtol=1e-10)
+    np.testing.assert_allclose(pairs["shown"], shown * (true @ shown) / (shown @ shown), rtol=1e-10)
+
+
+def test_too_many_copies_of_a_point():
+    x, y = cloud(n=100)
+    x[:6] = x[0]
+    assert values(score(x, y, n_neighbors=5))["recall", 5] > 0
+    with pytest.raises(ValueError, match="6 of the 100 points .* more than 4 exact copies"):
+        score(x, y, n_neighbors=(4, 20))

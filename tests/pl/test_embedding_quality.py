@@ -75,3 +75,14 @@ def test_bad_input(scored):
     for plot in (scgauge.pl.embedding_quality, scgauge.pl.rnx):
         with pytest.raises(KeyError, match="Run: scgauge.tl.embedding_quality"):
             plot(scored, key="nowhere")
+
+
+def test_shepard_has_a_panel_for_each_embedding():
+    rng = np.random.default_rng(0)
+    adata = ad.AnnData(np.ones((80, 1), dtype="f4"), obsm={"X_pca": rng.normal(size=(80, 5))})
+    adata.obsm["X_embed_tsne"], adata.obsm["X_far"] = adata.obsm["X_pca"][:, :2], rng.normal(size=(80, 2))
+    scgauge.tl.embedding_quality(adata, basis=["X_embed_tsne", "X_far"], n_neighbors=5, rng=0)
+    axes = scgauge.pl.shepard(adata, show=False)
+    assert [panel.get_title().split(":")[0] for panel in axes] == ["t-SNE", "far"]
+    points = axes[0].collections[0].get_offsets()
+    np.testing.assert_allclose(points[:, 1], adata.uns["embedding_quality"]["pairs"]["shown"][: len(points)])

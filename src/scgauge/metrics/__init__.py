@@ -1,9 +1,11 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
+from ._alignment import Procrustes, linear_cka, procrustes
 from ._classifier import ClassifierTest, classifier_two_sample
 from ._conditional_association import ConditionalAssociation, conditional_association
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
+from ._embedding_distortion import EmbeddingDistortion, embedding_distortion
 from ._embedding_quality import EmbeddingQuality, embedding_quality
 from ._energy import energy_distance
 from ._factor_matching import FactorMatch, match_loadings
@@ -16,6 +18,8 @@ from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._simpson_table import simpson_table
+from ._sinkhorn import sinkhorn_divergence
+from ._transformation import TransformationRecovery, transformation_recovery
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
 
@@ -25,6 +29,7 @@ __all__ = [
     "ConditionalAssociation",
     "DensityCoverage",
     "DistanceRatio",
+    "EmbeddingDistortion",
     "EmbeddingQuality",
     "FactorMatch",
     "GeneMarginals",
@@ -35,7 +40,9 @@ __all__ = [
     "Memorization",
     "NeighborMixing",
     "PriorGap",
+    "Procrustes",
     "Silhouette",
+    "TransformationRecovery",
     "TwoSampleResult",
     "cell_marginals",
     "classifier_two_sample",
@@ -44,11 +51,13 @@ __all__ = [
     "density_coverage",
     "dependence",
     "distance_ratio",
+    "embedding_distortion",
     "embedding_quality",
     "energy_distance",
     "gene_marginals",
     "independent_copy",
     "integrated_gradients",
+    "linear_cka",
     "log_odds_ratio",
     "match_loadings",
     "matrix_agreement",
@@ -56,8 +65,11 @@ __all__ = [
     "neighbor_mixing",
     "poisson_copy",
     "prior_gap",
+    "procrustes",
     "silhouette",
     "simpson_table",
+    "sinkhorn_divergence",
+    "transformation_recovery",
     "two_sample_test",
     "varimax",
     "wasserstein_distance",

@@ -13,6 +13,7 @@ from scgauge._core.rng import RNG, generator
 from scgauge.metrics._embedding_scores import (
     adjusted,
     class_neighbors_kept,
+    density_correlation,
     draw_pairs,
     neighbor_scores,
     pair_distances,
@@ -20,6 +21,7 @@ from scgauge.metrics._embedding_scores import (
     scaled_stress,
 )
 from scgauge.metrics._points import Points, as_groups, as_points
+from scgauge.metrics._separation import silhouette
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 _ALL_UP_TO, _SAMPLED = 10_000, 1000
 #: Pairs of points for the scores over distances, and batches of them for the standard error.
 _N_PAIRS, _N_BATCHES = 200_000, 20
-#: Points of the stored curve of R_NX.
-_CURVE_POINTS = 200
+#: Points of the stored curve of R_NX, pairs of the stored diagram of distances.
+_CURVE_POINTS, _KEPT_PAIRS = 200, 4000
+#: Most points for the silhouette, whose time grows with the square.
+_SILHOUETTE_POINTS = 5000
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class EmbeddingQuality:
         Data frame with the columns ``metric``, ``k``, ``value`` and ``se``.
     curve
         Data frame of R_NX over k with the columns ``k`` and ``rnx``, at up to 200 values of k from 1 to n - 2.
+    pairs
+        Data frame of up to 4000 random pairs of points with the columns ``true`` and ``shown``, their distances; those
+        of the embedding are scaled as for the stress.
     n_neighbors
         Numbers of neighbours, ``(n_k,)``: the columns of what follows.
     query
@@ -54,6 +61,7 @@ class EmbeddingQuality:
 
     scores: pd.DataFrame
     curve: pd.DataFrame
+    pairs: pd.DataFrame
     n_neighbors: np.ndarray
     query: np.ndarray
     recall: np.ndarray
@@ -61,7 +69,8 @@ class EmbeddingQuality:
     continuity: np.ndarray
 
 
-def _dense(points: Points, name: str) -> np.ndarray:
+def dense_points(points: Points, name: str) -> np.ndarray:
+    """Return dense points in float64; TypeError if they are sparse, ValueError if all are at one place."""
     points = as_points(points, name=name)
     if sparse.issparse(points):
         message = f"`{name}` is sparse; pass a dense representation, for example principal components."
@@ -73,7 +82,8 @@ def _dense(points: Points, name: str) -> np.ndarray:
     return dense
 
 
-def _neighbor_numbers(n_neighbors: int | Sequence[int], n: int) -> np.ndarray:
+def neighbor_numbers(n_neighbors: int | Sequence[int], n: int) -> np.ndarray:
+    """Return the numbers of neighbours in ascending order; ValueError unless each is from 1 to below half of `n`."""
     numbers = np.atleast_1d(np.asarray(n_neighbors))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size or len(set(numbers)) < numbers.size:
         message = f"n_neighbors={n_neighbors!r} needs one or several different integers."
@@ -88,7 +98,8 @@ def _neighbor_numbers(n_neighbors: int | Sequence[int], n: int) -> np.ndarray:
     return np.sort(numbers).astype(np.int64)
 
 
-def _query_rows(n_query: int | None, n: int, rng: np.random.Generator) -> np.ndarray:
+def query_rows(n_query: int | None, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the points to ask: all, or a random sample of so many; ValueError if the number is out of range."""
     if n_query is None:
         n_query = n if n <= _ALL_UP_TO else _SAMPLED
     if not 2 <= n_query <= n:
@@ -113,8 +124,12 @@ def _neighbor_rows(found: NeighborScores, n_neighbors: np.ndarray, n: int) -> li
         "trustworthiness": _mean(found.trustworthiness, n),
         "continuity": _mean(found.continuity, n),
     }
-    if found.same_label is not None:
+    density = np.array([density_correlation(found.log_radius[:, :, column]) for column in range(len(n_neighbors))])
+    missing = np.sqrt(max(0.0, 1 - len(found.recall) / n))
+    columns["density"] = (density[:, 0], density[:, 1] * missing if missing else np.zeros(len(density)))
+    if found.same_label is not None and found.voted_label is not None:
         columns["neighborhood_hit"] = _mean(found.same_label, n)
+        columns["knn_accuracy"] = _mean(found.voted_label, n)
     rows = [
         (metric, int(k), float(value), float(se))
         for metric, (values, errors) in columns.items()
@@ -139,6 +154,41 @@ def _pair_rows(true: np.ndarray, shown: np.ndarray, *, complete: bool) -> list[t
     return rows
 
 
+def _check_copies(true: np.ndarray, least: int) -> None:
+    """Raise ValueError if the nearest neighbours of some points are any of their copies."""
+    _, group, counts = np.unique(true, axis=0, return_inverse=True, return_counts=True)
+    n_bad = int((counts[group.ravel()] > least + 1).sum())
+    if n_bad:
+        message = (
+            f"{n_bad} of the {len(true)} points of `reference` have more than {least} exact copies, so that their "
+            f"{least} nearest neighbours are not defined. Drop duplicated cells or raise n_neighbors."
+        )
+        raise ValueError(message)
+
+
+def _kept_pairs(true: np.ndarray, shown: np.ndarray) -> pd.DataFrame:
+    """Evenly spaced ones of the pairs, which are in random order unless they are all."""
+    rows = np.linspace(0, len(true) - 1, min(len(true), _KEPT_PAIRS)).astype(np.int64)
+    factor = (true @ shown) / (shown @ shown)
+    return pd.DataFrame({"true": true[rows], "shown": factor * shown[rows]})
+
+
+def _label_rows(
+    true: np.ndarray, points: np.ndarray, codes: np.ndarray, seed: int
+) -> list[tuple[str, int, float, float]]:
+    """Scores of labels that need no neighbours of cells."""
+    n_labels = int(codes.max()) + 1
+    rows = []
+    if n_labels >= 3:
+        k = min(10, (n_labels - 1) // 2)
+        rows.append(("knc", k, class_neighbors_kept(true, points, codes, k), 0.0))
+    if 2 <= n_labels < len(codes) and n_labels < _SILHOUETTE_POINTS:
+        width = silhouette(points, codes, n_max=_SILHOUETTE_POINTS, rng=seed)
+        error = 0.0 if width.n_points == len(codes) else float("nan")
+        rows.append(("silhouette", 0, width.score, error))
+    return rows
+
+
 def _curve(found: NeighborScores, n_query: int, n: int) -> pd.DataFrame:
     k = np.unique(np.geomspace(1, n - 2, _CURVE_POINTS).round().astype(np.int64))
     return pd.DataFrame({"k": k, "rnx": adjusted(found.shared[k - 1] / (n_query * k), k, n)})
@@ -154,30 +204,33 @@ def score_embeddings(
     rng: RNG = None,
 ) -> dict[str, EmbeddingQuality]:
     """Score several embeddings, named, against one reference whose neighbours are found once."""
-    true = _dense(reference, "reference")
+    true = dense_points(reference, "reference")
     n = len(true)
-    shown = {name: _dense(points, name) for name, points in embeddings.items()}
+    shown = {name: dense_points(points, name) for name, points in embeddings.items()}
     for name, points in shown.items():
         if len(points) != n:
             message = f"`{name}` has {len(points)} points and `reference` {n}; both need the same points."
             raise ValueError(message)
-    numbers = _neighbor_numbers(n_neighbors, n)
+    numbers = neighbor_numbers(n_neighbors, n)
+    _check_copies(true, int(numbers[0]))
     codes = None if labels is None else as_groups(labels, n)[0]
     generated = generator(rng)
-    rows = _query_rows(n_query, n, generated)
+    rows = query_rows(n_query, n, generated)
     scored = neighbor_scores(true, list(shown.values()), rows, numbers, generated.permutation(n), codes)
     first, second, complete = draw_pairs(n, _N_PAIRS, generated)
     true_distances = pair_distances(true, first, second)
+    seed = int(generated.integers(2**31))
     results = {}
     for (name, points), found in zip(shown.items(), scored, strict=True):
         table = _neighbor_rows(found, numbers, n)
-        table += _pair_rows(true_distances, pair_distances(points, first, second), complete=complete)
-        if codes is not None and codes.max() >= 2:
-            k = int(min(10, codes.max() // 2))
-            table.append(("knc", k, class_neighbors_kept(true, points, codes, k), 0.0))
+        distances = pair_distances(points, first, second)
+        table += _pair_rows(true_distances, distances, complete=complete)
+        if codes is not None:
+            table += _label_rows(true, points, codes, seed)
         results[name] = EmbeddingQuality(
             scores=pd.DataFrame(table, columns=["metric", "k", "value", "se"]),
             curve=_curve(found, len(rows), n),
+            pairs=_kept_pairs(true_distances, distances),
             n_neighbors=numbers,
             query=rows,
             recall=found.recall,
@@ -216,9 +269,14 @@ def embedding_quality(
         Rank correlation of true and embedded distances, and
         :math:`\sqrt{\sum (D - \alpha d)^2 / \sum D^2}` with the best scale :math:`\alpha` (lower is better): over all
         pairs if there are no more than 200,000, else over so many random ones.
-    ``neighborhood_hit``, ``knc``
-        With labels: the share of embedded neighbours with the point's own label, and, from three labels on, the
-        share of the nearest label means kept :cite:p:`Kobak19` among `k` = 10, at most half of the other labels.
+    ``density``
+        Correlation of the logs of the mean squared distances to the `k` nearest neighbours in both spaces: whether
+        dense regions are drawn dense :cite:p:`Narayan21`.
+    ``neighborhood_hit``, ``knn_accuracy``, ``silhouette``, ``knc``
+        With labels: the share of embedded neighbours with the point's own label; the share of points whose label wins
+        the vote of their embedded neighbours; the mean silhouette width in the embedding, of at most 5000 points
+        (:func:`scgauge.metrics.silhouette`); and, from three labels on, the share of the nearest label means kept
+        :cite:p:`Kobak19` among `k` = 10, at most half of the other labels.
 
     Distances are Euclidean. The ranks are computed from all points in blocks of rows, so that time grows with
     ``n_query * n`` and memory with `n`. Points at equal distance are ranked in a random order common to both spaces.
@@ -242,7 +300,8 @@ def embedding_quality(
     Returns
     -------
     The scores, the curve of :math:`R_{NX}` and the scores of each query point. In the table ``k`` is 0 where a score
-    has none, and ``se`` is the standard error that sampling query points or pairs leaves, 0 where nothing was sampled.
+    has none, and ``se`` is the standard error that sampling query points or pairs leaves, 0 where nothing was sampled
+    and NaN for the silhouette of a sample.
 
     Raises
     ------
@@ -250,7 +309,8 @@ def embedding_quality(
         If points are sparse, an AnnData or not numeric.
     ValueError
         If points are not 2-D, not finite or all equal; if the numbers of points differ; if a number of neighbours is
-        below 1 or not below ``n / 2``; if ``n_query`` is not from 2 to ``n``; if labels are missing.
+        below 1 or not below ``n / 2``; if points of the reference have more exact copies than the smallest number of
+        neighbours; if ``n_query`` is not from 2 to ``n``; if labels are missing.
 
     Examples
     --------

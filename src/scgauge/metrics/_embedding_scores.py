@@ -22,8 +22,12 @@ class NeighborScores:
     ----------
     recall, trustworthiness, continuity
         Of each row at each number of neighbours, ``(n_rows, n_k)``.
+    log_radius
+        Log of the mean squared distance to the k true and to the k embedded neighbours, ``(2, n_rows, n_k)``.
     same_label
         Share of embedded neighbours with the label of the row, ``(n_rows, n_k)``; ``None`` without labels.
+    voted_label
+        Whether most embedded neighbours have the label of the row, ``(n_rows, n_k)``; ``None`` without labels.
     auc
         Area under the row's own curve of R_NX over ln k, ``(n_rows,)``.
     shared
@@ -33,7 +37,9 @@ class NeighborScores:
     recall: np.ndarray
     trustworthiness: np.ndarray
     continuity: np.ndarray
+    log_radius: np.ndarray
     same_label: np.ndarray | None
+    voted_label: np.ndarray | None
     auc: np.ndarray
     shared: np.ndarray
 
@@ -57,6 +63,27 @@ def _area_weights(n: int) -> tuple[np.ndarray, float, float]:
     k = np.arange(1, n - 1, dtype=np.float64)
     tail = np.cumsum(((n - 1) / (k**2 * (n - 1 - k)))[::-1])[::-1]
     return np.r_[0.0, tail, 0.0], float((1 / (n - 1 - k)).sum()), float((1 / k).sum())
+
+
+def _log_radius(distances: np.ndarray, n_neighbors: np.ndarray) -> np.ndarray:
+    """Log of the mean squared distance to the k nearest, ``(n_rows, n_k)``; minus infinity among copies."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.cumsum(distances**2, axis=1)[:, n_neighbors - 1] / n_neighbors)
+
+
+def _votes(neighbors: np.ndarray, own: np.ndarray, n_neighbors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of neighbours with the own label, and whether it wins the vote; of equal numbers the nearest label wins."""
+    share, won = np.empty((2, len(own), len(n_neighbors)))
+    rows = np.arange(len(own))[:, None]
+    for column, k in enumerate(n_neighbors):
+        near = neighbors[:, :k]
+        share[:, column] = (near == own[:, None]).mean(axis=1)
+        votes = np.zeros((len(own), int(neighbors.max()) + 1))
+        np.add.at(votes, (rows, near), 1.0)
+        # the first label among those of the neighbours, from near to far, that has most votes
+        winner = near[rows[:, 0], votes[rows, near].argmax(axis=1)]
+        won[:, column] = winner == own
+    return share, won
 
 
 def neighbor_scores(
@@ -94,7 +121,9 @@ def neighbor_scores(
             recall=np.empty(shape),
             trustworthiness=np.empty(shape),
             continuity=np.empty(shape),
+            log_radius=np.empty((2, *shape)),
             same_label=None if codes is None else np.empty(shape),
+            voted_label=None if codes is None else np.empty(shape),
             auc=np.empty(len(rows)),
             shared=np.zeros(n, dtype=np.int64),
         )
@@ -102,24 +131,38 @@ def neighbor_scores(
     ]
     for block in row_blocks(rows, n):
         queries = rows[block]
-        true_order = rankings[0].order(queries)
+        true_order, true_distances = rankings[0].nearest(queries, reach)
+        true_radius = _log_radius(true_distances, n_neighbors)
         true_ranks = ranks(true_order)
         for ranking, result in zip(rankings[1:], results, strict=True):
-            order = ranking.order(queries)
+            order, distances = ranking.nearest(queries, reach)
+            result.log_radius[:, block] = true_radius, _log_radius(distances, n_neighbors)
             found = np.take_along_axis(true_ranks, order, axis=1)
             lost = np.take_along_axis(ranks(order), true_order[:, :reach], axis=1)
             result.trustworthiness[block] = _rank_excess(found[:, :reach], n_neighbors, n)
             result.continuity[block] = _rank_excess(lost, n_neighbors, n)
             result.recall[block] = np.stack([(found[:, :k] <= k).mean(axis=1) for k in n_neighbors], axis=1)
-            if result.same_label is not None and codes is not None:
-                same = codes[order[:, :reach]] == codes[queries][:, None]
-                result.same_label[block] = np.stack([same[:, :k].mean(axis=1) for k in n_neighbors], axis=1)
+            if result.same_label is not None and result.voted_label is not None and codes is not None:
+                found_labels = _votes(codes[order[:, :reach]], codes[queries], n_neighbors)
+                result.same_label[block], result.voted_label[block] = found_labels
             np.maximum(found, position, out=found)  # the smallest k at which both spaces hold the pair
             result.auc[block] = (weights[found].sum(axis=1) - shift) / scale
             result.shared += np.bincount(found.ravel(), minlength=n)
     for result in results:
         result.shared = np.cumsum(result.shared)[1:]
     return results
+
+
+def density_correlation(log_radius: np.ndarray) -> tuple[float, float]:
+    """Pearson correlation of log radii in two spaces, ``(2, n_rows)``, and its standard error; NaN if one is constant.
+
+    Rows among copies, whose radius is 0, are left out.
+    """
+    finite = log_radius[:, np.isfinite(log_radius).all(axis=0)]
+    if finite.shape[1] < 3 or (np.ptp(finite, axis=1) <= 1e-12 * np.abs(finite).max(axis=1)).any():
+        return float("nan"), float("nan")
+    correlation = float(np.corrcoef(finite)[0, 1])
+    return correlation, (1 - correlation**2) / np.sqrt(finite.shape[1] - 1)
 
 
 def draw_pairs(n: int, n_pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, bool]:

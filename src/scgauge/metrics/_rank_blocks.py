@@ -44,13 +44,21 @@ class Ranking:
 
     def order(self, rows: np.ndarray) -> np.ndarray:
         """Points from near to far without the query itself, ``(n_rows, n - 1)``."""
+        return self.nearest(rows, 0)[0]
+
+    def nearest(self, rows: np.ndarray, n_nearest: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the points from near to far, and the distances of the first ones, ``(n_rows, n_nearest)``.
+
+        The distances have lost the bits that number the points: a relative error below 1e-9 for a million points.
+        """
         keys = euclidean(self._points[rows], self._points).view(np.int64)
         keys &= ~self._mask
         keys |= self._ties
         keys[np.arange(len(rows)), rows] = -1  # before every distance
         keys.sort(axis=1)
+        distances = (keys[:, 1 : n_nearest + 1] & ~self._mask).view(np.float64)
         keys &= self._mask
-        return self._point_of[keys[:, 1:]]
+        return self._point_of[keys[:, 1:]], distances
 
 
 def ranks(order: np.ndarray) -> np.ndarray:

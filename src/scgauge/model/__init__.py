@@ -4,10 +4,12 @@ from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
 from ._linearvi import LinearVI
 from ._odevi import ODEVI
+from ._supervisedvi import SupervisedVI
 
 __all__ = [
     "ODEVI",
     "BayesianLinearVI",
     "CountVI",
     "LinearVI",
+    "SupervisedVI",
 ]

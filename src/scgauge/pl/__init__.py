@@ -2,7 +2,9 @@
 
 from ._attribution import attribution
 from ._cell_quality import cell_quality
+from ._compare_embeddings import compare_embeddings
 from ._correlation_agreement import correlation_agreement
+from ._distortion import distortion
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
@@ -17,15 +19,20 @@ from ._marginals import marginals
 from ._memorization import memorization
 from ._patterns import patterns
 from ._rnx import rnx
+from ._shepard import shepard
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
+from ._transformation import transformation
+from ._transformation_recovery import transformation_recovery
 from ._two_sample import two_sample
 from ._velocity_field import velocity_field
 
 __all__ = [
     "attribution",
     "cell_quality",
+    "compare_embeddings",
     "correlation_agreement",
+    "distortion",
     "embedding_overlay",
     "embedding_quality",
     "factor_scatter",
@@ -40,8 +47,11 @@ __all__ = [
     "memorization",
     "patterns",
     "rnx",
+    "shepard",
     "synthetic_quality",
     "trajectory",
+    "transformation",
+    "transformation_recovery",
     "two_sample",
     "velocity_field",
 ]

@@ -26,8 +26,11 @@ _SHOWN = (
     "auc_lnk",
     "spearman",
     "stress",
+    "density",
     "knc",
     "neighborhood_hit",
+    "knn_accuracy",
+    "silhouette",
 )
 _NAMES = {
     "rnx": "R_NX",
@@ -36,8 +39,10 @@ _NAMES = {
     "stress": "1 - stress",
     "knc": "class means kept",
     "neighborhood_hit": "same label",
+    "knn_accuracy": "label by vote",
     "lcmc": "LCMC",
 }
+_METHODS = {"umap": "UMAP", "pca": "PCA", "tsne": "t-SNE", "vae": "VAE", "ldvae": "LDVAE"}
 
 
 def quality_result(adata: AnnData, key: str) -> dict[str, Any]:
@@ -55,7 +60,7 @@ def quality_result(adata: AnnData, key: str) -> dict[str, Any]:
 def basis_name(basis: str) -> str:
     """Name of an embedding as readers know it: ``"UMAP"`` for ``"X_umap"``."""
     name = basis.removeprefix("X_")
-    return {"umap": "UMAP", "pca": "PCA", "tsne": "t-SNE"}.get(name.lower(), name)
+    return _METHODS.get(name.lower().removeprefix("embed_"), name)
 
 
 def _table(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

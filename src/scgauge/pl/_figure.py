@@ -50,16 +50,18 @@ def group_colors(groups: Sequence[str] | np.ndarray) -> dict[str, tuple[float, f
 
 
 def open_axes(
-    n_panels: int, ax: Axes | Sequence[Axes] | None, *, panel_size: tuple[float, float] = (3.4, 3.2)
+    n_panels: int, ax: Axes | Sequence[Axes] | None, *, n_rows: int = 1, panel_size: tuple[float, float] = (3.4, 3.2)
 ) -> list[Axes]:
-    """Axes to draw into: those of the caller, or a row of panels in a new figure.
+    """Axes to draw into: those of the caller, or rows of panels in a new figure.
 
     Parameters
     ----------
     n_panels
-        Number of panels.
+        Number of panels in a row.
     ax
         Axes of the caller: one, or a sequence of them for several panels; a new figure if ``None``.
+    n_rows
+        Number of rows; the Axes come row by row.
     panel_size
         Width and height of a new panel in inches.
 
@@ -72,15 +74,16 @@ def open_axes(
     """
     if ax is None:
         width, height = panel_size
-        _, grid = plt.subplots(1, n_panels, figsize=(n_panels * width, height), layout="constrained", squeeze=False)
-        return list(grid[0])
+        size = (n_panels * width, n_rows * height)
+        _, grid = plt.subplots(n_rows, n_panels, figsize=size, layout="constrained", squeeze=False)
+        return list(grid.ravel())
     axes = [ax] if isinstance(ax, Axes) else list(ax)
     wrong = [type(item).__name__ for item in axes if not isinstance(item, Axes)]
     if wrong:
         message = f"`ax` holds {wrong[0]}; matplotlib Axes are needed."
         raise TypeError(message)
-    if len(axes) != n_panels:
-        message = f"`ax` has {len(axes)} Axes; this figure has {n_panels} panels."
+    if len(axes) != n_panels * n_rows:
+        message = f"`ax` has {len(axes)} Axes; this figure has {n_panels * n_rows} panels."
         raise ValueError(message)
     return axes
 

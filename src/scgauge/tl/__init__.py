@@ -1,8 +1,12 @@
 """Checks and explanations on AnnData and trained models."""
 
 from ._attribute import attribute
+from ._compare_embeddings import compare_embeddings
 from ._compare_sources import compare_sources
+from ._embed import embed
+from ._embedding_distortion import embedding_distortion
 from ._embedding_quality import embedding_quality
+from ._embedding_stability import embedding_stability
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
@@ -14,15 +18,21 @@ from ._memorization import memorization
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
+from ._transform_latent import transform_latent
+from ._transformation_recovery import transformation_recovery
 from ._two_sample_test import two_sample_test
 from ._velocity import velocity
 
 __all__ = [
     "FactorMatching",
     "attribute",
+    "compare_embeddings",
     "compare_log_odds",
     "compare_sources",
+    "embed",
+    "embedding_distortion",
     "embedding_quality",
+    "embedding_stability",
     "held_out_time",
     "latent_distances",
     "learning_curve",
@@ -34,6 +44,8 @@ __all__ = [
     "sample",
     "synthetic_quality",
     "trajectory",
+    "transform_latent",
+    "transformation_recovery",
     "two_sample_test",
     "velocity",
 ]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _OF_CELLS = ("recall", "trustworthiness", "continuity")
 
 
-def _bases(basis: str | Sequence[str]) -> list[str]:
+def bases_of(basis: str | Sequence[str]) -> list[str]:
+    """Return the keys as a list; ValueError if there is none or one repeats."""
     names = [basis] if isinstance(basis, str) else list(basis)
     if not names or len(set(names)) < len(names):
         message = f"basis={basis!r} needs one or several different keys of adata.obsm."
@@ -29,7 +30,7 @@ def _bases(basis: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _input_of_neighbors(adata: AnnData) -> str:
+def input_of_neighbors(adata: AnnData) -> str:
     """Representation from which scanpy built the neighbour graph, principal components if it names none."""
     parameters = adata.uns.get("neighbors", {}).get("params", {})
     found = parameters.get("use_rep")
@@ -61,10 +62,11 @@ def embedding_quality(
 ) -> AnnData | None:
     """Score how well embeddings keep the neighbours and the distances of the space that they show.
 
-    Recall of neighbours, LCMC, R_NX and its area over ln k, trustworthiness, continuity, rank correlation of distances
-    and stress, as :func:`scgauge.metrics.embedding_quality` defines them, of several embeddings against one reference
-    whose neighbours are found once. Draw the results with :func:`scgauge.pl.embedding_quality`,
-    :func:`scgauge.pl.rnx` and :func:`scgauge.pl.cell_quality`.
+    Recall of neighbours, LCMC, R_NX and its area over ln k, trustworthiness, continuity, rank correlation of distances,
+    stress, correlation of densities and scores of labels, as :func:`scgauge.metrics.embedding_quality` defines them, of
+    several embeddings against one reference whose neighbours are found once. Draw the results with
+    :func:`scgauge.pl.embedding_quality`, :func:`scgauge.pl.rnx`, :func:`scgauge.pl.shepard` and
+    :func:`scgauge.pl.cell_quality`.
 
     Parameters
     ----------
@@ -99,8 +101,11 @@ def embedding_quality(
         ``"params"``: the arguments of this call, with ``use_rep`` as found, ``n_query`` as used and ``"k_cells"``, the
         number of neighbours in the columns of ``adata.obs``.
         ``"scores"``: data frame with the columns ``basis``, ``metric``, ``k`` (0 where a score has none), ``value`` and
-        ``se``, the standard error that sampling leaves (0 where nothing was sampled).
+        ``se``, the standard error that sampling leaves (0 where nothing was sampled, NaN for the silhouette of a
+        sample).
         ``"rnx"``: data frame of the curves of R_NX with the columns ``basis``, ``k`` and ``rnx``.
+        ``"pairs"``: data frame of distances of up to 4000 pairs of cells with the columns ``basis``, ``true`` and
+        ``shown``, the latter at the scale of the stress.
     ``adata.obs[f"{key_added}_{basis}_recall"]`` : :class:`pandas.Series`
         Share of the true neighbours of each cell that are its neighbours in the embedding, for each basis; NaN for
         cells that are no query.
@@ -117,8 +122,9 @@ def embedding_quality(
         If a basis, ``use_rep`` or ``labels_key`` does not exist.
     ValueError
         If coordinates are not finite or put all cells at one place; if a number of neighbours is below 1 or not below
-        half the number of cells; if ``n_query`` is not from 2 to the number of cells; if labels are missing; if
-        ``basis`` is empty or repeats a key.
+        half the number of cells; if cells have more exact copies in ``use_rep`` than the smallest number of
+        neighbours; if ``n_query`` is not from 2 to the number of cells; if labels are missing; if ``basis`` is empty or
+        repeats a key.
 
     Examples
     --------
@@ -132,8 +138,8 @@ def embedding_quality(
     {'X_first': 0.31, 'X_copy': 1.0}
     """
     check_adata(adata)
-    names = _bases(basis)
-    use_rep = _input_of_neighbors(adata) if use_rep is None else use_rep
+    names = bases_of(basis)
+    use_rep = input_of_neighbors(adata) if use_rep is None else use_rep
     reference = check_obsm_key(adata, use_rep)
     embeddings = {name: check_obsm_key(adata, name, argument="basis") for name in names}
     labels = None if labels_key is None else check_obs_key(adata, labels_key, argument="labels_key")
@@ -141,7 +147,7 @@ def embedding_quality(
     first = results[names[0]]
     tables = {
         part: pd.concat([getattr(result, field).assign(basis=name) for name, result in results.items()])
-        for part, field in (("scores", "scores"), ("rnx", "curve"))
+        for part, field in (("scores", "scores"), ("rnx", "curve"), ("pairs", "pairs"))
     }
     written = {
         "params": {
@@ -156,5 +162,6 @@ def embedding_quality(
         },
         "scores": tables["scores"][["basis", "metric", "k", "value", "se"]].reset_index(drop=True),
         "rnx": tables["rnx"][["basis", "k", "rnx"]].reset_index(drop=True),
+        "pairs": tables["pairs"][["basis", "true", "shown"]].reset_index(drop=True),
     }
     return store(adata, copy=copy, uns={key_added: written}, obs=_columns(results, adata.n_obs, key_added))

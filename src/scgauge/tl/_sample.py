@@ -131,7 +131,7 @@ def sample(
         "scgauge": version("scgauge"),
         "scvi": version("scvi-tools"),
     }
-    x = _draw(adapter, z, context, request.rng, progress=progress)
+    x = draw_cells(adapter, z, context, request.rng, progress=progress)
     return _assemble(adapter, request, context, x, z, params)
 
 
@@ -287,7 +287,7 @@ def _latent_points(adapter: Adapter, request: _Request, context: CellContext) ->
     return adapter.transform_latent(request.latent_rng.normal(mean, np.sqrt(variance)))
 
 
-def _draw(
+def draw_cells(
     adapter: Adapter, z: np.ndarray, context: CellContext, rng: np.random.Generator, *, progress: bool
 ) -> sparse.csr_matrix | np.ndarray:
     """Decode and draw block by block; counts never stand in memory as a dense matrix."""
