@@ -13,6 +13,7 @@ from scgauge._core.checks import check_adata, check_obsm_key
 from scgauge._core.keys import LATENT
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.rng import RNG, generator
+from scgauge._core.thresholds import above, quantile_thresholds
 from scgauge.metrics import conditional_association
 from scgauge.tl._sample import sample
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Observations that each stratum needs on average.
 _PER_STRATUM = 20
-_GENES_AT_ONCE = 256
 
 
 def log_linear_patterns(
@@ -130,35 +130,14 @@ def _source(
         check_adata(source, name="model_or_pairs")
         points = check_obsm_key(source, LATENT, argument="model_or_pairs with")
         matrix = as_rows(get_matrix(source))
-        pairs = points > 0, _above(matrix, _thresholds(matrix, quantile))
+        pairs = points > 0, above(matrix, quantile_thresholds(matrix, quantile))
         names = [f"Z_{index}" for index in range(points.shape[1])]
         return lambda: pairs, source.var_names.astype(str).tolist(), names, source.n_obs
     adapter = adapt(source)
-    thresholds = _thresholds(as_rows(adapter.matrix)[adapter.training_cells()], quantile)
+    thresholds = quantile_thresholds(as_rows(adapter.matrix)[adapter.training_cells()], quantile)
 
     def draw() -> tuple[np.ndarray, Any]:
         cells = sample(source, n_samples, source="prior", rng=rng, progress=False)
-        return cells.obsm[LATENT] > 0, _above(as_rows(cells.X), thresholds)
+        return cells.obsm[LATENT] > 0, above(as_rows(cells.X), thresholds)
 
     return draw, adapter.genes.tolist(), adapter.latents, n_samples
-
-
-def _thresholds(matrix: Any, quantile: float) -> np.ndarray:
-    """Quantile of each gene, some genes dense at a time."""
-    columns = matrix.tocsc() if sparse.issparse(matrix) else matrix
-    parts = []
-    for start in range(0, matrix.shape[1], _GENES_AT_ONCE):
-        some = columns[:, start : start + _GENES_AT_ONCE]
-        parts.append(np.quantile(some.toarray() if sparse.issparse(some) else some, quantile, axis=0))
-    return np.concatenate(parts)
-
-
-def _above(matrix: Any, thresholds: np.ndarray) -> Any:
-    """Whether each entry is above the threshold of its gene, as 0 and 1; sparse where zeros are never above."""
-    if not sparse.issparse(matrix) or (thresholds < 0).any():
-        dense = matrix.toarray() if sparse.issparse(matrix) else matrix
-        return (dense > thresholds).astype(np.float64)
-    result = matrix.copy()
-    result.data = (matrix.data > thresholds[matrix.indices]).astype(np.float64)
-    result.eliminate_zeros()
-    return result
