@@ -40,6 +40,12 @@ def with_attributions() -> tuple[AnnData]:
     return (adata,)
 
 
+def with_groups() -> tuple[AnnData]:
+    adata = cells()
+    scgauge.tl.attribution_by_group(adata, active_model(), groupby="group", progress=False)
+    return (adata,)
+
+
 def with_patterns() -> tuple[pd.DataFrame]:
     table = scgauge.tl.log_linear_patterns(model(), n_genes=2, n_samples=200, alpha=None, rng=0, progress=False)
     return (table,)
@@ -59,12 +65,20 @@ CALLS: dict[str, Call] = {
         match="one label",
     ),
     "pl.attribution": Call(data=with_attributions, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.attribution_by_group": Call(data=with_groups, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.patterns": Call(data=with_patterns, bad_data=lambda: (pd.DataFrame(),), error=TypeError, match="no result"),
     "tl.attribute": Call(
         data=lambda: (cells(), active_model()),
         kwargs={"rng": 0, "progress": False},
         bad={"method": "nowhere"},
         match="method='nowhere'",
+    ),
+    "tl.attribution_by_group": Call(
+        data=lambda: (cells(), active_model()),
+        kwargs={"groupby": "group", "progress": False},
+        bad={"groupby": "nowhere"},
+        error=KeyError,
+        match="groupby='nowhere'",
     ),
     "tl.log_linear_patterns": Call(
         data=lambda: (model(),),

@@ -18,8 +18,8 @@ _TINY = 1e-20
 def log_likelihood(likelihood: str, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
     """Log-likelihood of each cell, ``(n_cells,)``, of data that need not be whole numbers.
 
-    Factorials become gamma functions. What structural zeros add to the log-likelihood falls in a straight line from 0 to
-    1 counts, so that it does not jump when a count leaves 0; at whole numbers nothing changes.
+    Factorials become gamma functions. What structural zeros add to the log-likelihood falls in a straight line from
+    0 to 1 counts, so that it does not jump when a count leaves 0; at whole numbers nothing changes.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Figures of what `tl` wrote."""
 
 from ._attribution import attribution
+from ._attribution_by_group import attribution_by_group
 from ._cell_quality import cell_quality
 from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
@@ -24,6 +25,7 @@ from ._velocity_field import velocity_field
 
 __all__ = [
     "attribution",
+    "attribution_by_group",
     "cell_quality",
     "correlation_agreement",
     "embedding_overlay",

@@ -1,6 +1,7 @@
 """Checks and explanations on AnnData and trained models."""
 
 from ._attribute import attribute
+from ._attribution_by_group import attribution_by_group
 from ._compare_sources import compare_sources
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
@@ -20,6 +21,7 @@ from ._velocity import velocity
 __all__ = [
     "FactorMatching",
     "attribute",
+    "attribution_by_group",
     "compare_log_odds",
     "compare_sources",
     "embedding_quality",

@@ -106,9 +106,13 @@ def explain(  # noqa: PLR0913 - the arguments of the public function
     n_references: int = 10,
     groupby: str | None = None,
     store: str = "mean",
+    effects: bool = False,
     progress: bool = True,
 ) -> Explanation:
-    """Explain all cells; see :func:`scgauge.tl.attribute`. Warns of what makes the result doubtful."""
+    """Explain all cells; see :func:`scgauge.tl.attribute`. Warns of what makes the result doubtful.
+
+    `effects` are summed for groups in any case.
+    """
     trained = adapt(model)
     genes = _model_genes(adata, trained)
     codes, groups = np.zeros(adata.n_obs, dtype=int), np.array(["all"])
@@ -121,7 +125,7 @@ def explain(  # noqa: PLR0913 - the arguments of the public function
     baselines = _baselines(adapter, baseline, method, codes, groupby, n_references, (adata.n_vars, genes), rng)
     attributor = Attributor(adapter, resolved, method, straight, baselines, n_steps, _TOLERANCE)
     _warn_inactive(adapter, resolved.names, target)
-    sums = Sums.zeros(len(groups), len(genes), len(resolved.names), effects=groupby is not None)
+    sums = Sums.zeros(len(groups), len(genes), len(resolved.names), effects=effects or groupby is not None)
     layers = _sum(attributor, sums, codes, store, key, genes, adata.shape, progress=progress)
     _warn_incomplete(attributor)
     sizes = np.bincount(codes, minlength=len(groups)).astype(float)

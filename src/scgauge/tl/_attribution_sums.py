@@ -96,6 +96,17 @@ class Attributor:
             return paths[0]
         return (torch.stack(parts).mean(0) for parts in zip(*paths, strict=True))
 
+    def values(self, n_cells: int) -> np.ndarray:
+        """Targets of all cells, ``(n_cells, n_targets)``."""
+        size = max(1, min(_CELLS_AT_ONCE, _ENTRIES_AT_ONCE // len(self.adapter.genes)))
+        parts = []
+        for start in range(0, n_cells, size):
+            cells = np.arange(start, min(start + size, n_cells))
+            x = self._tensor(dense_rows(self.adapter.matrix, cells))
+            with torch.no_grad():
+                parts.append(self._function(cells, reads="counts")(x).double().cpu().numpy())
+        return np.concatenate(parts)
+
     def difference(self, cells: np.ndarray) -> Tensor:
         """Return what attributions of cells are shares of, ``(n_rows, n_genes)``: data less baseline along the path.
 
