@@ -46,6 +46,26 @@ def with_groups() -> tuple[AnnData]:
     return (adata,)
 
 
+SOURCES = {"IG": ["ig", "again"], "markers": "rank_genes_groups"}
+
+
+def to_compare() -> tuple[AnnData]:
+    (adata,) = with_attributions()
+    adata.varm["again"] = adata.varm["ig"][::-1].copy()
+    names = [("gene0", "gene3"), ("gene1", "gene2")]
+    adata.uns["rank_genes_groups"] = {
+        "names": np.array(names, dtype=[("a", "U9"), ("b", "U9")]),
+        "scores": np.array([(2.0, 3.0), (1.0, 1.0)], dtype=[("a", "f4"), ("b", "f4")]),
+    }
+    return (adata,)
+
+
+def with_comparison() -> tuple[AnnData]:
+    (adata,) = to_compare()
+    scgauge.tl.compare_attributions(adata, sources=SOURCES, n_top=[2])
+    return (adata,)
+
+
 def with_patterns() -> tuple[pd.DataFrame]:
     table = scgauge.tl.log_linear_patterns(model(), n_genes=2, n_samples=200, alpha=None, rng=0, progress=False)
     return (table,)
@@ -66,6 +86,7 @@ CALLS: dict[str, Call] = {
     ),
     "pl.attribution": Call(data=with_attributions, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.attribution_by_group": Call(data=with_groups, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.compare_attributions": Call(data=with_comparison, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.patterns": Call(data=with_patterns, bad_data=lambda: (pd.DataFrame(),), error=TypeError, match="no result"),
     "tl.attribute": Call(
         data=lambda: (cells(), active_model()),
@@ -79,6 +100,13 @@ CALLS: dict[str, Call] = {
         bad={"groupby": "nowhere"},
         error=KeyError,
         match="groupby='nowhere'",
+    ),
+    "tl.compare_attributions": Call(
+        data=to_compare,
+        kwargs={"sources": SOURCES},
+        bad={"sources": {"IG": "nowhere"}},
+        error=KeyError,
+        match="nowhere",
     ),
     "tl.log_linear_patterns": Call(
         data=lambda: (model(),),

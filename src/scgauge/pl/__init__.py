@@ -3,6 +3,7 @@
 from ._attribution import attribution
 from ._attribution_by_group import attribution_by_group
 from ._cell_quality import cell_quality
+from ._compare_attributions import compare_attributions
 from ._correlation_agreement import correlation_agreement
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
@@ -27,6 +28,7 @@ __all__ = [
     "attribution",
     "attribution_by_group",
     "cell_quality",
+    "compare_attributions",
     "correlation_agreement",
     "embedding_overlay",
     "embedding_quality",

@@ -2,6 +2,7 @@
 
 from ._attribute import attribute
 from ._attribution_by_group import attribution_by_group
+from ._compare_attributions import compare_attributions
 from ._compare_sources import compare_sources
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
@@ -22,6 +23,7 @@ __all__ = [
     "FactorMatching",
     "attribute",
     "attribution_by_group",
+    "compare_attributions",
     "compare_log_odds",
     "compare_sources",
     "embedding_quality",
