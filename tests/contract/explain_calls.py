@@ -66,6 +66,10 @@ def with_comparison() -> tuple[AnnData]:
     return (adata,)
 
 
+def dreamt() -> tuple[AnnData]:
+    return (scgauge.tl.dream(cells(), active_model(), target=0, n_steps=5, rng=0, progress=False),)
+
+
 def with_patterns() -> tuple[pd.DataFrame]:
     table = scgauge.tl.log_linear_patterns(model(), n_genes=2, n_samples=200, alpha=None, rng=0, progress=False)
     return (table,)
@@ -87,6 +91,7 @@ CALLS: dict[str, Call] = {
     "pl.attribution": Call(data=with_attributions, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.attribution_by_group": Call(data=with_groups, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.compare_attributions": Call(data=with_comparison, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.dream": Call(data=dreamt, bad_data=lambda: (cells(),), error=TypeError, match="no path"),
     "pl.patterns": Call(data=with_patterns, bad_data=lambda: (pd.DataFrame(),), error=TypeError, match="no result"),
     "tl.attribute": Call(
         data=lambda: (cells(), active_model()),
@@ -107,6 +112,13 @@ CALLS: dict[str, Call] = {
         bad={"sources": {"IG": "nowhere"}},
         error=KeyError,
         match="nowhere",
+    ),
+    "tl.dream": Call(
+        data=lambda: (cells(), active_model()),
+        kwargs={"target": 0, "n_steps": 5, "rng": 0, "progress": False},
+        bad={"start": "nowhere"},
+        error=KeyError,
+        match="start='nowhere'",
     ),
     "tl.log_linear_patterns": Call(
         data=lambda: (model(),),

@@ -5,6 +5,7 @@ from ._attribution_by_group import attribution_by_group
 from ._cell_quality import cell_quality
 from ._compare_attributions import compare_attributions
 from ._correlation_agreement import correlation_agreement
+from ._dream import dream
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
@@ -30,6 +31,7 @@ __all__ = [
     "cell_quality",
     "compare_attributions",
     "correlation_agreement",
+    "dream",
     "embedding_overlay",
     "embedding_quality",
     "factor_scatter",

@@ -4,6 +4,7 @@ from ._attribute import attribute
 from ._attribution_by_group import attribution_by_group
 from ._compare_attributions import compare_attributions
 from ._compare_sources import compare_sources
+from ._dream import dream
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
@@ -26,6 +27,7 @@ __all__ = [
     "compare_attributions",
     "compare_log_odds",
     "compare_sources",
+    "dream",
     "embedding_quality",
     "held_out_time",
     "latent_distances",

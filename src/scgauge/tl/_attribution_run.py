@@ -114,7 +114,7 @@ def explain(  # noqa: PLR0913 - the arguments of the public function
     `effects` are summed for groups in any case.
     """
     trained = adapt(model)
-    genes = _model_genes(adata, trained)
+    genes = model_genes(adata, trained)
     codes, groups = np.zeros(adata.n_obs, dtype=int), np.array(["all"])
     if groupby is not None:
         labels = check_obs_key(adata, groupby, argument="groupby")
@@ -132,7 +132,7 @@ def explain(  # noqa: PLR0913 - the arguments of the public function
     return Explanation(attributor, sums, layers, genes, [str(group) for group in groups], sizes)
 
 
-def _model_genes(adata: AnnData, adapter: Adapter) -> np.ndarray:
+def model_genes(adata: AnnData, adapter: Adapter) -> np.ndarray:
     """Positions of the genes of the model among those of the data."""
     positions = pd.Index(adata.var_names.astype(str)).get_indexer(adapter.genes)
     missing = adapter.genes[positions < 0]

@@ -104,7 +104,7 @@ class Attributor:
             cells = np.arange(start, min(start + size, n_cells))
             x = self._tensor(dense_rows(self.adapter.matrix, cells))
             with torch.no_grad():
-                parts.append(self._function(cells, reads="counts")(x).double().cpu().numpy())
+                parts.append(self.function(cells, reads="counts")(x).double().cpu().numpy())
         return np.concatenate(parts)
 
     def difference(self, cells: np.ndarray) -> Tensor:
@@ -121,7 +121,7 @@ class Attributor:
         starts = torch.stack([place(self._tensor(start)).expand_as(x) for start in self.baselines(cells)])
         return place(x) - starts.mean(0)
 
-    def _function(self, cells: np.ndarray, *, reads: str) -> Callable[[Tensor], Tensor]:
+    def function(self, cells: np.ndarray, *, reads: str) -> Callable[[Tensor], Tensor]:
         """Return the targets as a function of counts, of the inputs or of the hidden units of some cells."""
         target, network = self.target, self.network
         context = self.adapter.context(cells)
@@ -152,7 +152,7 @@ class Attributor:
         times_input = self.method == "input_x_gradient"
         counts = self.path == "counts"
         at = x if counts else self.network.inputs(x)
-        _, gradients = gradients_of(self._function(cells, reads="counts" if counts else "inputs"), at)
+        _, gradients = gradients_of(self.function(cells, reads="counts" if counts else "inputs"), at)
         for target in range(gradients.shape[1]):
             yield gradients[:, target] * at if times_input else gradients[:, target]
 
@@ -161,7 +161,7 @@ class Attributor:
         if self.path == "counts" or self.target.of_latent is None:
             counts = self.path == "counts"
             ends = (x, start) if counts else (network.inputs(x), network.inputs(start))
-            function = self._function(cells, reads="counts" if counts else "inputs")
+            function = self.function(cells, reads="counts" if counts else "inputs")
             found = self._integrate(function, *ends)
             yield from found.attributions.unbind(1)
             return
@@ -169,7 +169,7 @@ class Attributor:
         with torch.no_grad():
             covariates = network.covariates(self.adapter.context(cells))
             hidden = network.first(end, covariates), network.first(begin, covariates)
-        found = self._integrate(self._function(cells, reads="hidden"), *hidden)
+        found = self._integrate(self.function(cells, reads="hidden"), *hidden)
         difference, weight = end - begin, network.weight.detach()
         for gradients in found.gradients.unbind(1):
             yield torch.mm(gradients, weight).mul_(difference)

@@ -78,8 +78,23 @@ def _elbo(adapter: Adapter, rng: np.random.Generator) -> Target:
     return Target(["elbo"], of_data=elbo)
 
 
-def resolve_target(adapter: Adapter, target: Any, rng: np.random.Generator) -> Target:
+def _of_classes(adapter: Adapter, columns: list[int], names: list[str], *, log_odds: bool) -> Target:
+    """Logits of classes, or their log odds against all others."""
+
+    def outputs(z: Tensor, context: CellContext) -> Tensor:
+        logits = adapter.class_logits(z)
+        if not log_odds:
+            return logits[:, columns]
+        others = [[other for other in range(logits.shape[1]) if other != column] for column in columns]
+        return torch.stack([logits[:, c] - logits[:, o].logsumexp(1) for c, o in zip(columns, others, strict=True)], 1)
+
+    return Target(names, of_latent=outputs)
+
+
+def resolve_target(adapter: Adapter, target: Any, rng: np.random.Generator, *, log_odds: bool = False) -> Target:
     """Turn the `target` of :func:`scgauge.tl.attribute` into names and a function.
+
+    `log_odds` takes classes by their log odds instead of their logits.
 
     Raises
     ------
@@ -101,9 +116,7 @@ def resolve_target(adapter: Adapter, target: Any, rng: np.random.Generator) -> T
             raise TypeError(message)
         known = adapter.categories("labels").tolist()
         columns = _positions(target["class"], known, what="class")
-        return Target(
-            [known[column] for column in columns], of_latent=lambda z, context: adapter.class_logits(z)[:, columns]
-        )
+        return _of_classes(adapter, columns, [known[column] for column in columns], log_odds=log_odds)
     if isinstance(target, dict) and set(target) == {"gene"}:
         columns = _positions(target["gene"], adapter.genes.tolist(), what="gene")
         name = "+".join([target["gene"]] if isinstance(target["gene"], str) else map(str, target["gene"]))
