@@ -70,6 +70,10 @@ def dreamt() -> tuple[AnnData]:
     return (scgauge.tl.dream(cells(), active_model(), target=0, n_steps=5, rng=0, progress=False),)
 
 
+def mapped() -> tuple[scgauge.tl.PatternMap]:
+    return (scgauge.tl.pattern_map(cells(), genes=["gene0", "gene1"]),)
+
+
 def with_patterns() -> tuple[pd.DataFrame]:
     table = scgauge.tl.log_linear_patterns(model(), n_genes=2, n_samples=200, alpha=None, rng=0, progress=False)
     return (table,)
@@ -78,6 +82,9 @@ def with_patterns() -> tuple[pd.DataFrame]:
 CALLS: dict[str, Call] = {
     "metrics.conditional_association": Call(
         data=lambda: (np.eye(4), np.eye(4)), bad={"strata": np.zeros(3)}, match="same rows"
+    ),
+    "metrics.homogeneous_association": Call(
+        data=lambda: (np.eye(4), np.eye(4)), bad={"given": np.zeros((3, 1))}, match="rows must agree"
     ),
     "metrics.integrated_gradients": Call(
         data=path_end, kwargs={"baseline": torch.zeros(3, 2)}, bad={"n_steps": 0}, match="n_steps=0"
@@ -92,7 +99,15 @@ CALLS: dict[str, Call] = {
     "pl.attribution_by_group": Call(data=with_groups, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.compare_attributions": Call(data=with_comparison, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.dream": Call(data=dreamt, bad_data=lambda: (cells(),), error=TypeError, match="no path"),
+    "pl.pattern_map": Call(data=mapped, bad_data=lambda: (cells(),), error=TypeError, match="is AnnData"),
     "pl.patterns": Call(data=with_patterns, bad_data=lambda: (pd.DataFrame(),), error=TypeError, match="no result"),
+    "tl.annotate_by_pattern": Call(
+        data=lambda: (cells(), cells(1)),
+        kwargs={"genes": ["gene0", "gene1"], "labels_key": "group"},
+        bad={"genes": ["nowhere"]},
+        error=KeyError,
+        match="nowhere",
+    ),
     "tl.attribute": Call(
         data=lambda: (cells(), active_model()),
         kwargs={"rng": 0, "progress": False},
@@ -125,5 +140,8 @@ CALLS: dict[str, Call] = {
         kwargs={"n_genes": 2, "n_samples": 200, "alpha": None, "rng": 0, "progress": False},
         bad={"quantile": 1.0},
         match="quantile=1.0",
+    ),
+    "tl.pattern_map": Call(
+        data=lambda: (cells(),), kwargs={"genes": ["gene0", "gene1"]}, bad={"n_patterns": 0}, match="n_patterns=0"
     ),
 }

@@ -18,6 +18,7 @@ from ._loadings import loadings
 from ._log_odds import log_odds
 from ._marginals import marginals
 from ._memorization import memorization
+from ._pattern_map import pattern_map
 from ._patterns import patterns
 from ._rnx import rnx
 from ._synthetic_quality import synthetic_quality
@@ -44,6 +45,7 @@ __all__ = [
     "log_odds",
     "marginals",
     "memorization",
+    "pattern_map",
     "patterns",
     "rnx",
     "synthetic_quality",

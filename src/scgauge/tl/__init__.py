@@ -1,5 +1,6 @@
 """Checks and explanations on AnnData and trained models."""
 
+from ._annotate_by_pattern import annotate_by_pattern
 from ._attribute import attribute
 from ._attribution_by_group import attribution_by_group
 from ._compare_attributions import compare_attributions
@@ -14,6 +15,7 @@ from ._log_linear_patterns import log_linear_patterns
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
+from ._pattern_map import PatternMap, pattern_map
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -22,6 +24,8 @@ from ._velocity import velocity
 
 __all__ = [
     "FactorMatching",
+    "PatternMap",
+    "annotate_by_pattern",
     "attribute",
     "attribution_by_group",
     "compare_attributions",
@@ -37,6 +41,7 @@ __all__ = [
     "log_odds_ratio",
     "match_factors",
     "memorization",
+    "pattern_map",
     "sample",
     "synthetic_quality",
     "trajectory",
