@@ -73,7 +73,7 @@ def with_captum(adata: AnnData, model: scgauge.model.CountVI, n_steps: int) -> n
 def compare(n_cells: int, n_genes: int, n_steps: int, seed: int) -> dict[str, float]:
     adata = simulate(n_cells, n_genes, seed)
     model = trained(adata, seed)
-    scgauge.tl._attribute._TOLERANCE = np.inf  # as many steps as captum takes
+    scgauge.tl._attribution_run._TOLERANCE = np.inf  # as many steps as captum takes
     arguments = {"n_steps": n_steps, "rng": 0, "progress": False}
     scgauge.tl.attribute(adata[:8].copy(), model, **arguments)
     begin = time.perf_counter()

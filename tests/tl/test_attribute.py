@@ -12,18 +12,22 @@ from scipy import sparse
 
 import scgauge
 from scgauge._core.adapter import adapt
-from scgauge.model import CountVI
+from scgauge.model import CountVI, LinearVI
+from scgauge.tl._attribution_target import resolve_target
 
 SCANVI = {"labels_key": "type", "unlabeled_category": "unknown", "batch_key": "batch"}
 MODELS = {
     "CountVI": (CountVI, {}),
     "CountVI-covariates": (CountVI, {"encode_covariates": True, "n_layers": 2, "use_layer_norm": "encoder"}),
+    "LinearVI": (LinearVI, {}),
     "SCVI": (scvi.model.SCVI, {}),
     "SCVI-covariates": (scvi.model.SCVI, {"encode_covariates": True, "n_layers": 2, "use_layer_norm": "encoder"}),
     "SCVI-shallow": (scvi.model.SCVI, {"encode_covariates": True, "n_layers": 2, "deeply_inject_covariates": False}),
     "LinearSCVI": (scvi.model.LinearSCVI, {}),
     "SCANVI": (scvi.model.SCANVI, {}),
 }
+#: A model of the evidence lower bound alone.
+OTHERS = {"CountVI-nb": (CountVI, {"gene_likelihood": "nb"})}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def models():
 
     def get(name):
         if name not in made:
-            model_class, network = MODELS[name]
+            model_class, network = (MODELS | OTHERS)[name]
             setup = {"SCANVI": SCANVI, "LinearSCVI": {"batch_key": "batch"}}.get(name)
             made[name] = fit(model_class, make_cells(), setup=setup, epochs=8, **network)
         return made[name]
@@ -70,7 +74,7 @@ def mean_baseline(x):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_latents_equal_captum_in_log_counts(models, name, monkeypatch):
-    monkeypatch.setattr("scgauge.tl._attribute._TOLERANCE", np.inf)  # captum keeps the number of steps
+    monkeypatch.setattr("scgauge.tl._attribution_run._TOLERANCE", np.inf)  # captum keeps the number of steps
     model, adata = models(name), make_cells()
     found = attribute(model, adata, store="layer")
     of_counts, x = posterior_mean(model, adata.copy())
@@ -90,7 +94,7 @@ def test_latents_equal_captum_in_log_counts(models, name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["CountVI-covariates", "SCVI"])
 def test_path_in_counts_equals_captum(models, name, monkeypatch):
-    monkeypatch.setattr("scgauge.tl._attribute._TOLERANCE", np.inf)
+    monkeypatch.setattr("scgauge.tl._attribution_run._TOLERANCE", np.inf)
     model, adata = models(name), make_cells()
     found = attribute(model, adata, store="layer", path="counts", target=[2], baseline="zero")
     assert found.uns["ig"]["names"] == ["Z_2"]
@@ -100,7 +104,7 @@ def test_path_in_counts_equals_captum(models, name, monkeypatch):
 
 
 def test_classes_equal_captum_on_the_classifier(models, monkeypatch):
-    monkeypatch.setattr("scgauge.tl._attribute._TOLERANCE", np.inf)
+    monkeypatch.setattr("scgauge.tl._attribution_run._TOLERANCE", np.inf)
     model, adata = models("SCANVI"), make_cells()
     found = attribute(model, adata, store="layer", target={"class": ["delta"]}, baseline="zero")
     _, x = posterior_mean(model, adata.copy())
@@ -125,8 +129,15 @@ def test_gradients_at_the_cell_equal_captum(models):
         assert found.uns["ig"]["completeness"]["error"].isna().all()
 
 
-def test_decoded_gene_and_function_of_the_data_are_complete(models):
-    model, adata = models("CountVI"), make_cells()
+def test_effects_of_gradients_are_their_mean(models):
+    found = attribute(models("CountVI"), groupby="type", method="saliency")
+    table = found.uns["ig"]["by_group"]
+    np.testing.assert_allclose(table["effect"], table["signed"], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["CountVI", "LinearVI", "SCVI-covariates", "SCANVI"])
+def test_decoded_genes_are_complete(models, name):
+    model, adata = models(name), make_cells()
     adapter = adapt(model).on(adata)
     z = adapter.encode(adata=adata)[0]
     decoded = adapter.decode(z, adapter.context(np.arange(adata.n_obs)))["mean"]
@@ -138,6 +149,57 @@ def test_decoded_gene_and_function_of_the_data_are_complete(models):
     before = adapter.decode(start, adapter.context(np.arange(adata.n_obs)))["mean"]
     expected = (decoded - before)[:, [3, 5]].sum(1)
     np.testing.assert_allclose(change, expected, atol=0.02 * np.abs(expected).max())
+
+
+def module_elbo(model, adata, n_draws):
+    """Evidence lower bound by the model's own loss, ``(n_draws, n_cells)``."""
+    module = model.module.eval()
+    tensors = next(iter(model._make_data_loader(adata=model._validate_anndata(adata), batch_size=adata.n_obs)))
+    draws = []
+    with torch.no_grad():
+        for _ in range(n_draws):
+            _, _, losses = module(tensors)
+            divergence = losses.kl_local
+            divergence = sum(divergence.values()) if isinstance(divergence, dict) else divergence
+            reconstruction = losses.reconstruction_loss
+            reconstruction = sum(reconstruction.values()) if isinstance(reconstruction, dict) else reconstruction
+            draws.append(-reconstruction - divergence)
+    return torch.stack(draws)
+
+
+@pytest.mark.parametrize("name", ["CountVI-nb", "SCVI-covariates", "SCANVI"])
+def test_elbo_is_the_loss_of_the_module(models, name, monkeypatch):
+    model, adata = models(name), make_cells()
+    monkeypatch.setattr("scgauge.tl._attribution_target._DRAWS", 100)
+    adapter = adapt(model).on(adata)
+    target = resolve_target(adapter, "elbo", np.random.default_rng(0))
+    x = torch.as_tensor(adata.X.toarray())
+    with torch.no_grad():
+        found = target.of_data(x, adapter.context(np.arange(adata.n_obs)), adapter.encoder_network())
+    draws = module_elbo(model, adata.copy(), 50)
+    error = draws.std(0) * (1 / 50 + 1 / 100) ** 0.5
+    assert (((found - draws.mean(0)) / error).abs() < 6).all()  # 120 cells, both sides are Monte Carlo
+
+
+@pytest.mark.parametrize("name", ["CountVI-nb", "SCVI", "SCANVI"])
+def test_attributions_of_the_elbo_are_complete(models, name):
+    model, adata = models(name), make_cells()
+    found = attribute(model, adata, target="elbo", store="layer")
+    assert found.uns["ig"]["names"] == ["elbo"]
+    assert found.uns["ig"]["completeness"]["error"][0] < 0.01
+    assert found.uns["ig"]["randomised"]["null"][0] > 0
+    adapter = adapt(model).on(adata)
+    target = resolve_target(adapter, "elbo", np.random.default_rng(0))
+    x = torch.as_tensor(adata.X.toarray())
+    context, network = adapter.context(np.arange(adata.n_obs)), adapter.encoder_network()
+    with torch.no_grad():
+        change = target.of_data(x, context, network) - target.of_data(mean_baseline(x), context, network)
+    change = change.numpy()
+    np.testing.assert_allclose(found.layers["ig_elbo"].sum(1), change, atol=0.011 * np.abs(change).max())
+
+
+def test_function_of_the_data_is_complete(models):
+    model, adata = models("CountVI"), make_cells()
 
     def spread(x):
         return (x[:, :4] ** 2).sum(1)
@@ -163,18 +225,22 @@ def test_groups_and_group_baseline(models):
     model, adata = models("CountVI"), make_cells()
     found = attribute(model, adata, groupby="type", baseline="group", store="layer", target=0)
     table = found.uns["ig"]["by_group"]
-    assert list(table) == ["group", "target", "gene", "mean_abs", "signed"]
+    assert list(table) == ["group", "target", "gene", "mean_abs", "signed", "effect"]
     for group, rows in table.groupby("group", observed=True):
         cells = (adata.obs["type"] == group).to_numpy()
         layer = found.layers["ig_Z_0"][cells]
         np.testing.assert_allclose(rows["mean_abs"], np.abs(layer).mean(0), rtol=1e-5)
         np.testing.assert_allclose(rows["signed"], layer.mean(0), atol=1e-6)
+        counts = adata.X.toarray()[cells]
+        difference = np.log1p(counts) - np.log1p(counts.sum(1, keepdims=True) * (counts.sum(0) / counts.sum()))
+        slopes = [np.linalg.lstsq(d[:, None], a)[0][0] for d, a in zip(difference.T, layer.T, strict=True)]
+        np.testing.assert_allclose(rows["effect"], slopes, rtol=1e-3, atol=1e-6)
         alone = attribute(model, adata[cells].copy(), store="layer", target=0)
         np.testing.assert_allclose(layer, alone.layers["ig_Z_0"], atol=2e-3)
 
 
 def test_largest_attributions_of_each_cell(models, monkeypatch):
-    monkeypatch.setattr("scgauge.tl._attribute._GENES_PER_CELL", 4)
+    monkeypatch.setattr("scgauge.tl._attribution_run._GENES_PER_CELL", 4)
     model = models("CountVI")
     top, all_ = (attribute(model, store=kept).layers["ig_Z_1"] for kept in ("top", "layer"))
     assert sparse.issparse(top)
@@ -212,6 +278,9 @@ def test_table_of_genes_and_shuffled_weights(models):
         assert rows["gene"].tolist() == values[target].sort_values(ascending=False).index.tolist()
         np.testing.assert_allclose(rows["mean_abs"], values.loc[rows["gene"], target])
     randomised = found.uns["ig"]["randomised"]
+    for target, rows in table.groupby("target"):
+        null = randomised.set_index("target")["null"][target]
+        np.testing.assert_allclose(np.quantile(rows["null"], 0.95), null)  # the table holds all 20 genes
     assert randomised["spearman"].abs().max() < 1
     assert (randomised["null"] > 0).all()
 
@@ -229,12 +298,12 @@ def test_data_that_are_no_counts_take_the_path_of_the_input(kind):
 
 def test_warnings(models, monkeypatch):
     model = models("CountVI")
-    monkeypatch.setattr("scgauge.tl._attribute._TOLERANCE", 1e-12)
-    monkeypatch.setattr("scgauge.tl._attribute._INACTIVE", 0.0)
+    monkeypatch.setattr("scgauge.tl._attribution_run._TOLERANCE", 1e-12)
+    monkeypatch.setattr("scgauge.tl._attribution_run._INACTIVE", 0.0)
     with pytest.warns(UserWarning, match="% of the largest change"):
         scgauge.tl.attribute(make_cells(), model, progress=False, rng=0)
-    monkeypatch.setattr("scgauge.tl._attribute._TOLERANCE", np.inf)
-    monkeypatch.setattr("scgauge.tl._attribute._INACTIVE", np.inf)
+    monkeypatch.setattr("scgauge.tl._attribution_run._TOLERANCE", np.inf)
+    monkeypatch.setattr("scgauge.tl._attribution_run._INACTIVE", np.inf)
     with pytest.warns(UserWarning, match="hardly differ between cells"):
         scgauge.tl.attribute(make_cells(), model, progress=False, rng=0, target=[1])
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from anndata import AnnData
 from cells import fit, make_cells
+from scipy.stats import kstest
 
 import scgauge
-from scgauge.metrics import conditional_association
+from scgauge.metrics import conditional_association, homogeneous_association
 from scgauge.model import CountVI
 
 
@@ -54,6 +55,31 @@ def test_noise_stops_at_once(seed):
     assert len(table) == 0
 
 
+def test_permutations_take_the_choice_into_account():
+    pairs = toy(0, n=600)
+    options = {"quantile": 0, "n_permutations": 19, "rng": 0, "progress": False}
+    table = scgauge.tl.log_linear_patterns(pairs, n_genes=2, **options)
+    assert table["p_permutation"].tolist() == [0.05, 0.05]
+    # Without signal the p-value of the largest statistic is uniform over 0.05, 0.1, ..., 1.
+    found = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        noise = AnnData(rng.integers(0, 2, (200, 10)).astype("f4"), obsm={"X_latent": rng.normal(size=(200, 2))})
+        table = scgauge.tl.log_linear_patterns(noise, n_genes=1, alpha=None, **options)
+        found.append(table["p_permutation"][0])
+    assert kstest(np.array(found) - 0.025, "uniform").pvalue > 0.01
+
+
+def test_homogeneous_association_as_an_option():
+    pairs = toy(1, n=800)
+    table = scgauge.tl.log_linear_patterns(pairs, n_genes=3, quantile=0, test="homogeneous", progress=False)
+    assert table["df"].tolist() == [1, 1, 1]
+    taken = [int(gene) for gene in table["gene"]]
+    found = homogeneous_association(pairs.X, pairs.obsm["X_latent"] > 0, given=pairs.X[:, taken[:2]])
+    left = np.setdiff1d(np.arange(30), taken[:2])
+    np.testing.assert_allclose(table["g2"][2], found.g2[left].max(), rtol=1e-6)
+
+
 def test_few_cells_allow_few_genes():
     table = scgauge.tl.log_linear_patterns(toy(0, n=90), quantile=0, alpha=None, progress=False)
     assert len(table) == 3  # 20 cells in each of 2^2 strata
@@ -76,7 +102,13 @@ def test_a_model_draws_fresh_cells_and_takes_thresholds_from_training_cells():
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
-    [({"n_genes": 0}, "n_genes=0"), ({"quantile": 1.0}, r"quantile=1\.0"), ({"n_samples": 0}, "n_samples=0")],
+    [
+        ({"n_genes": 0}, "n_genes=0"),
+        ({"quantile": 1.0}, r"quantile=1\.0"),
+        ({"n_samples": 0}, "n_samples=0"),
+        ({"test": "exact"}, "test='exact'"),
+        ({"n_permutations": -1}, "n_permutations=-1"),
+    ],
 )
 def test_bad_numbers(arguments, match):
     with pytest.raises(ValueError, match=match):

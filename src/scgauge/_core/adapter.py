@@ -18,6 +18,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
 from scgauge._core.compat import MODULE_KEYS, silent_transfer
+from scgauge._core.elbo import divergence, labelled_divergence, log_likelihood
 from scgauge._core.encoder_network import encoder_network
 from scgauge._core.matrix import row_sums
 from scgauge._core.model_protocol import CellContext
@@ -132,6 +133,37 @@ class VAEAdapter:
     def decoded_mean(self, z: torch.Tensor, context: CellContext) -> torch.Tensor:
         """Mean of the likelihood with its gradient, ``(n_cells, n_genes)``."""
         return likelihood_parameters(self._distribution(z, context))["mean"]
+
+    def elbo(
+        self, x: torch.Tensor, posterior: tuple[torch.Tensor, torch.Tensor], context: CellContext, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Evidence lower bound of each cell with its gradient, ``(n_cells,)``, averaged over given noise.
+
+        Parameters
+        ----------
+        x
+            Data, ``(n_cells, n_genes)``, whole numbers or not.
+        posterior
+            Mean and variance of the latent points, ``(n_cells, n_latent)`` each.
+        context
+            What the decoder reads beside the latent points.
+        noise
+            Standard normal numbers, ``(n_draws, 2, n_latent)``; the second ones are for models with a labelled prior.
+        """
+        mean, variance = posterior
+        total = torch.zeros(len(x), device=x.device)
+        for first, second in noise:
+            z = mean + variance.sqrt() * first
+            parameters = likelihood_parameters(self._distribution(self._decoder_input(z), context))
+            total = total + log_likelihood(self.likelihood, parameters, x)
+            if "labelled_prior" in self.capabilities:
+                total = total - labelled_divergence(self.module, mean, variance, z, second)
+        if "labelled_prior" not in self.capabilities:
+            return total / len(noise) - divergence(mean, variance)
+        return total / len(noise)
+
+    def _decoder_input(self, z: torch.Tensor) -> torch.Tensor:
+        return z if getattr(self.module, "latent_distribution", "normal") == "normal" else torch.softmax(z, dim=-1)
 
     @property
     def genes(self) -> pd.Index:
@@ -272,9 +304,7 @@ class VAEAdapter:
 
     def transform_latent(self, z: np.ndarray) -> np.ndarray:
         """Bring draws from the posterior into the space that the decoder reads (softmax for a logistic normal)."""
-        if getattr(self.module, "latent_distribution", "normal") == "normal":
-            return z
-        return torch.softmax(torch.as_tensor(z), dim=-1).numpy()
+        return self._decoder_input(torch.as_tensor(z)).numpy()
 
     def _tensor(self, values: np.ndarray | torch.Tensor | None) -> torch.Tensor | None:
         return None if values is None else torch.as_tensor(values, dtype=torch.float32, device=self.module.device)

@@ -39,6 +39,9 @@ class EncoderNetwork(Protocol):
     def rest(self, hidden: Tensor, covariates: list[Tensor]) -> Tensor:
         """Apply all that follows: ``(n_cells, n_hidden)`` to means ``(n_cells, n_latent)``."""
 
+    def posterior(self, hidden: Tensor, covariates: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Apply all that follows: ``(n_cells, n_hidden)`` to means and variances, ``(n_cells, n_latent)`` each."""
+
 
 def _long(codes: Any, module: Any) -> Tensor:
     return torch.as_tensor(codes, dtype=torch.long, device=module.device)
@@ -80,6 +83,11 @@ class CountEncoder:
     def rest(self, hidden: Tensor, covariates: list[Tensor]) -> Tensor:
         """Apply all that follows: ``(n_cells, n_hidden)`` to means ``(n_cells, n_latent)``."""
         return self.encoder.mean(self.encoder.layers.after_first(hidden, covariates[1:]))
+
+    def posterior(self, hidden: Tensor, covariates: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Apply all that follows: ``(n_cells, n_hidden)`` to means and variances, ``(n_cells, n_latent)`` each."""
+        last = self.encoder.layers.after_first(hidden, covariates[1:])
+        return self.encoder.mean(last), self.encoder.log_variance(last).exp() + self.encoder.variance_floor
 
 
 class ScviEncoder:
@@ -124,8 +132,8 @@ class ScviEncoder:
         """Apply the first layer: ``(n_cells, n_genes)`` to ``(n_cells, n_hidden)``."""
         return self.linear(torch.cat((inputs, *covariates), dim=1))
 
-    def rest(self, hidden: Tensor, covariates: list[Tensor]) -> Tensor:
-        """Apply all that follows: ``(n_cells, n_hidden)`` to means ``(n_cells, n_latent)``."""
+    def _last(self, hidden: Tensor, covariates: list[Tensor]) -> Tensor:
+        """Apply all hidden layers behind the first linear one."""
         for index, layer in enumerate(self.layers.fc_layers):
             for part in layer:
                 if part is None or part is self.linear:
@@ -133,7 +141,17 @@ class ScviEncoder:
                 if isinstance(part, nn.Linear) and self.layers.inject_into_layer(index):
                     hidden = torch.cat((hidden, covariates[1]), dim=1)
                 hidden = part(hidden)
-        return self.encoder.mean_encoder(hidden)
+        return hidden
+
+    def rest(self, hidden: Tensor, covariates: list[Tensor]) -> Tensor:
+        """Apply all that follows: ``(n_cells, n_hidden)`` to means ``(n_cells, n_latent)``."""
+        return self.encoder.mean_encoder(self._last(hidden, covariates))
+
+    def posterior(self, hidden: Tensor, covariates: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Apply all that follows: ``(n_cells, n_hidden)`` to means and variances, ``(n_cells, n_latent)`` each."""
+        last = self._last(hidden, covariates)
+        variance = self.encoder.var_activation(self.encoder.var_encoder(last)) + self.encoder.var_eps
+        return self.encoder.mean_encoder(last), variance
 
 
 def encoder_network(module: Any) -> EncoderNetwork:

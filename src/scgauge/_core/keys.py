@@ -37,3 +37,7 @@ X_SCGAUGE_UMAP = "X_scgauge_umap"
 DEMO = "scgauge_demo"
 #: Explanations.
 IG = "ig"
+ATTRIBUTION_BY_GROUP = "attribution_by_group"
+COMPARE_ATTRIBUTIONS = "compare_attributions"
+DREAM = "dream"
+PATTERN = "pattern"

@@ -111,3 +111,8 @@ class Adapter(Protocol):
 
     def decoded_mean(self, z: torch.Tensor, context: CellContext) -> torch.Tensor:
         """Mean of the likelihood with its gradient, ``(n_cells, n_genes)``."""
+
+    def elbo(
+        self, x: torch.Tensor, posterior: tuple[torch.Tensor, torch.Tensor], context: CellContext, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Evidence lower bound of each cell with its gradient, ``(n_cells,)``, averaged over given noise."""

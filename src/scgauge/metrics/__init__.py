@@ -9,6 +9,7 @@ from ._embedding_distortion import EmbeddingDistortion, embedding_distortion
 from ._embedding_quality import EmbeddingQuality, embedding_quality
 from ._energy import energy_distance
 from ._factor_matching import FactorMatch, match_loadings
+from ._homogeneous_association import homogeneous_association
 from ._integrated_gradients import IntegratedGradients, integrated_gradients
 from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
@@ -55,6 +56,7 @@ __all__ = [
     "embedding_quality",
     "energy_distance",
     "gene_marginals",
+    "homogeneous_association",
     "independent_copy",
     "integrated_gradients",
     "linear_cka",

@@ -35,6 +35,8 @@ class Encoder(nn.Module):
         Passed to `FullyConnected`.
     """
 
+    variance_floor = VARIANCE_FLOOR
+
     def __init__(self, n_in: int, n_out: int, *, n_hidden: int = 128, **layers: Any) -> None:
         super().__init__()
         self.layers = FullyConnected(n_in, n_hidden, **layers)

@@ -1,10 +1,13 @@
 """Figures of what `tl` wrote."""
 
 from ._attribution import attribution
+from ._attribution_by_group import attribution_by_group
 from ._cell_quality import cell_quality
+from ._compare_attributions import compare_attributions
 from ._compare_embeddings import compare_embeddings
 from ._correlation_agreement import correlation_agreement
 from ._distortion import distortion
+from ._dream import dream
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
@@ -17,6 +20,7 @@ from ._loadings import loadings
 from ._log_odds import log_odds
 from ._marginals import marginals
 from ._memorization import memorization
+from ._pattern_map import pattern_map
 from ._patterns import patterns
 from ._rnx import rnx
 from ._shepard import shepard
@@ -29,10 +33,13 @@ from ._velocity_field import velocity_field
 
 __all__ = [
     "attribution",
+    "attribution_by_group",
     "cell_quality",
+    "compare_attributions",
     "compare_embeddings",
     "correlation_agreement",
     "distortion",
+    "dream",
     "embedding_overlay",
     "embedding_quality",
     "factor_scatter",
@@ -45,6 +52,7 @@ __all__ = [
     "log_odds",
     "marginals",
     "memorization",
+    "pattern_map",
     "patterns",
     "rnx",
     "shepard",

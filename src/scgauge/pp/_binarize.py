@@ -9,14 +9,10 @@ from scipy import sparse
 from scgauge._core.checks import check_adata, check_nonnegative
 from scgauge._core.matrix import get_matrix, iter_rows
 from scgauge._core.store import store
+from scgauge._core.thresholds import above, quantile_thresholds
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-    from scgauge._core.matrix import Matrix
-
-#: Values of a dense matrix that are copied at once for quantiles.
-_VALUES_AT_ONCE = 2**23
 
 
 def _as_mask(train_cells: Any, adata: AnnData) -> np.ndarray:
@@ -34,38 +30,6 @@ def _as_mask(train_cells: Any, adata: AnnData) -> np.ndarray:
         message = "`train_cells` marks no cell; thresholds need at least one to be learnt from."
         raise ValueError(message)
     return mask
-
-
-def _sparse_quantiles(columns: sparse.csc_matrix, quantile: float) -> np.ndarray:
-    """Quantile of each column of non-negative numbers, zeros included, as :func:`numpy.quantile` has it."""
-    columns.sum_duplicates()
-    columns.eliminate_zeros()
-    n_rows, n_columns = columns.shape
-    per_column = np.diff(columns.indptr)
-    values = columns.data[np.lexsort((columns.data, np.repeat(np.arange(n_columns), per_column)))].astype(np.float64)
-    position = (n_rows - 1) * quantile
-    below, above = int(np.floor(position)), int(np.ceil(position))
-
-    def ordered(rank: int) -> np.ndarray:
-        """Return the value of this rank in every column; its zeros come before its stored values."""
-        stored = rank - (n_rows - per_column)
-        result = np.zeros(n_columns)
-        inside = stored >= 0
-        result[inside] = values[columns.indptr[:-1][inside] + stored[inside]]
-        return result
-
-    lower = ordered(below)
-    return lower + (position - below) * (ordered(above) - lower)
-
-
-def _learn_thresholds(matrix: Any, mask: np.ndarray, quantile: float) -> np.ndarray:
-    """Quantile of each gene over the cells of `mask`, without making a sparse matrix dense."""
-    blocks = [block[mask[rows]] for rows, block in iter_rows(matrix)]
-    if sparse.issparse(blocks[0]):
-        return _sparse_quantiles(sparse.vstack(blocks, format="csc"), quantile)
-    rows = np.concatenate(blocks)
-    genes = np.array_split(np.arange(rows.shape[1]), -(-rows.size // _VALUES_AT_ONCE))
-    return np.concatenate([np.quantile(rows[:, some].astype(np.float64), quantile, axis=0) for some in genes])
 
 
 def _given_thresholds(threshold: Any, adata: AnnData) -> np.ndarray:
@@ -96,19 +60,6 @@ def _given_thresholds(threshold: Any, adata: AnnData) -> np.ndarray:
         message = "`threshold` has values that are negative, NaN or infinite; counts are compared with numbers from 0."
         raise ValueError(message)
     return np.broadcast_to(values, (adata.n_vars,)).copy()
-
-
-def _above(block: Matrix, thresholds: np.ndarray) -> Matrix:
-    """1 where an entry exceeds the threshold of its column, as float32; a sparse block stays sparse."""
-    if not sparse.issparse(block):
-        return (block > thresholds).astype(np.float32)
-    if not block.has_canonical_format:
-        block = block.copy()  # a block of rows may share its data with the matrix
-        block.sum_duplicates()
-    keep = block.data > thresholds[block.indices]
-    kept_before = np.concatenate([[0], np.cumsum(keep)])
-    ones = np.ones(kept_before[-1], dtype=np.float32)
-    return sparse.csr_matrix((ones, block.indices[keep], kept_before[block.indptr]), shape=block.shape)
 
 
 def binarize(
@@ -190,8 +141,8 @@ def binarize(
     if not 0 <= quantile < 1:
         message = f"quantile={quantile} must be at least 0 and less than 1."
         raise ValueError(message)
-    thresholds = _learn_thresholds(matrix, mask, quantile) if learn else _given_thresholds(threshold, adata)
-    blocks = [_above(block, thresholds) for _, block in iter_rows(matrix)]
+    thresholds = quantile_thresholds(matrix, quantile, cells=mask) if learn else _given_thresholds(threshold, adata)
+    blocks = [above(block, thresholds) for _, block in iter_rows(matrix)]
     binary = sparse.vstack(blocks, format="csr") if sparse.issparse(blocks[0]) else np.concatenate(blocks)
     params = {
         "layer": layer,

@@ -1,8 +1,12 @@
 """Checks and explanations on AnnData and trained models."""
 
+from ._annotate_by_pattern import annotate_by_pattern
 from ._attribute import attribute
+from ._attribution_by_group import attribution_by_group
+from ._compare_attributions import compare_attributions
 from ._compare_embeddings import compare_embeddings
 from ._compare_sources import compare_sources
+from ._dream import dream
 from ._embed import embed
 from ._embedding_distortion import embedding_distortion
 from ._embedding_quality import embedding_quality
@@ -15,6 +19,7 @@ from ._log_linear_patterns import log_linear_patterns
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
+from ._pattern_map import PatternMap, pattern_map
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -25,10 +30,15 @@ from ._velocity import velocity
 
 __all__ = [
     "FactorMatching",
+    "PatternMap",
+    "annotate_by_pattern",
     "attribute",
+    "attribution_by_group",
+    "compare_attributions",
     "compare_embeddings",
     "compare_log_odds",
     "compare_sources",
+    "dream",
     "embed",
     "embedding_distortion",
     "embedding_quality",
@@ -41,6 +51,7 @@ __all__ = [
     "log_odds_ratio",
     "match_factors",
     "memorization",
+    "pattern_map",
     "sample",
     "synthetic_quality",
     "trajectory",

@@ -96,7 +96,32 @@ class Attributor:
             return paths[0]
         return (torch.stack(parts).mean(0) for parts in zip(*paths, strict=True))
 
-    def _function(self, cells: np.ndarray, *, reads: str) -> Callable[[Tensor], Tensor]:
+    def values(self, n_cells: int) -> np.ndarray:
+        """Targets of all cells, ``(n_cells, n_targets)``."""
+        size = max(1, min(_CELLS_AT_ONCE, _ENTRIES_AT_ONCE // len(self.adapter.genes)))
+        parts = []
+        for start in range(0, n_cells, size):
+            cells = np.arange(start, min(start + size, n_cells))
+            x = self._tensor(dense_rows(self.adapter.matrix, cells))
+            with torch.no_grad():
+                parts.append(self.function(cells, reads="counts")(x).double().cpu().numpy())
+        return np.concatenate(parts)
+
+    def difference(self, cells: np.ndarray) -> Tensor:
+        """Return what attributions of cells are shares of, ``(n_rows, n_genes)``: data less baseline along the path.
+
+        Averaged over baselines; 1 for gradients, which are shares of nothing.
+        """
+        x = self._tensor(dense_rows(self.adapter.matrix, cells))
+        if self.method == "saliency":
+            return torch.ones_like(x)
+        place = (lambda values: values) if self.path == "counts" else self.network.inputs
+        if self.baselines is None:
+            return place(x)
+        starts = torch.stack([place(self._tensor(start)).expand_as(x) for start in self.baselines(cells)])
+        return place(x) - starts.mean(0)
+
+    def function(self, cells: np.ndarray, *, reads: str) -> Callable[[Tensor], Tensor]:
         """Return the targets as a function of counts, of the inputs or of the hidden units of some cells."""
         target, network = self.target, self.network
         context = self.adapter.context(cells)
@@ -104,19 +129,21 @@ class Attributor:
         logged = network.reads_log
 
         def function(points: Tensor) -> Tensor:
+            times = len(points) // len(context.batch)
+            tiled = context.take(np.tile(np.arange(len(context.batch)), times))
             if target.of_latent is None:
                 if target.of_data is None:
                     raise AssertionError
-                values = target.of_data(torch.expm1(points) if reads == "inputs" and logged else points)
+                x = torch.expm1(points) if reads == "inputs" and logged else points
+                values = target.of_data(x, tiled, network)
                 return values[:, None] if values.dim() == 1 else values
-            times = len(points) // len(context.batch)
             beside = [value.repeat(times, *[1] * (value.dim() - 1)) for value in covariates]
             if reads == "counts":
                 points = network.first(network.inputs(points), beside)
             elif reads == "inputs":
                 points = network.first(points, beside)
             z = network.rest(points, beside)
-            return target.of_latent(z, context.take(np.tile(np.arange(len(context.batch)), times)))
+            return target.of_latent(z, tiled)
 
         return function
 
@@ -125,7 +152,7 @@ class Attributor:
         times_input = self.method == "input_x_gradient"
         counts = self.path == "counts"
         at = x if counts else self.network.inputs(x)
-        _, gradients = gradients_of(self._function(cells, reads="counts" if counts else "inputs"), at)
+        _, gradients = gradients_of(self.function(cells, reads="counts" if counts else "inputs"), at)
         for target in range(gradients.shape[1]):
             yield gradients[:, target] * at if times_input else gradients[:, target]
 
@@ -134,7 +161,7 @@ class Attributor:
         if self.path == "counts" or self.target.of_latent is None:
             counts = self.path == "counts"
             ends = (x, start) if counts else (network.inputs(x), network.inputs(start))
-            function = self._function(cells, reads="counts" if counts else "inputs")
+            function = self.function(cells, reads="counts" if counts else "inputs")
             found = self._integrate(function, *ends)
             yield from found.attributions.unbind(1)
             return
@@ -142,7 +169,7 @@ class Attributor:
         with torch.no_grad():
             covariates = network.covariates(self.adapter.context(cells))
             hidden = network.first(end, covariates), network.first(begin, covariates)
-        found = self._integrate(self._function(cells, reads="hidden"), *hidden)
+        found = self._integrate(self.function(cells, reads="hidden"), *hidden)
         difference, weight = end - begin, network.weight.detach()
         for gradients in found.gradients.unbind(1):
             yield torch.mm(gradients, weight).mul_(difference)
@@ -174,19 +201,54 @@ class Attributor:
 
 @dataclass
 class Sums:
-    """Sums over cells of attributions and of their absolute values, ``(n_groups, n_genes, n_targets)`` each."""
+    """Sums over cells for groups of cells.
+
+    Attributes
+    ----------
+    absolute, signed
+        Of absolute attributions and of attributions, ``(n_groups, n_genes, n_targets)`` each.
+    product, square
+        Of attributions times differences from the baseline, ``(n_groups, n_genes, n_targets)``, and of squared
+        differences, ``(n_groups, n_genes)``; ``None`` where no effects are asked for.
+    """
 
     absolute: np.ndarray
     signed: np.ndarray
+    product: np.ndarray | None = None
+    square: np.ndarray | None = None
 
     @classmethod
-    def zeros(cls, n_groups: int, n_genes: int, n_targets: int) -> Sums:
+    def zeros(cls, n_groups: int, n_genes: int, n_targets: int, *, effects: bool = False) -> Sums:
         """Nothing summed yet."""
-        return cls(*(np.zeros((n_groups, n_genes, n_targets)) for _ in range(2)))
+        shape = n_groups, n_genes, n_targets
+        more = (np.zeros(shape), np.zeros(shape[:2])) if effects else ()
+        return cls(np.zeros(shape), np.zeros(shape), *more)
 
-    def add(self, values: Tensor, codes: np.ndarray, target: int) -> None:
+    @property
+    def effects(self) -> bool:
+        """Whether effects are asked for."""
+        return self.product is not None
+
+    def effect(self) -> np.ndarray:
+        """Attribution for each unit of difference, ``(n_groups, n_genes, n_targets)``; 0 for genes that do not differ.
+
+        The average gradient, in which cells count with their squared difference.
+        """
+        if self.product is None or self.square is None:
+            raise AssertionError
+        below = np.broadcast_to(self.square[:, :, None], self.product.shape)
+        return np.divide(self.product, below, out=np.zeros_like(self.product), where=below > 0)
+
+    def add(self, values: Tensor, codes: np.ndarray, target: int, difference: Tensor | None = None) -> None:
         """Add attributions ``(n_rows, n_genes)`` of a target to the groups of their cells."""
         for group in np.unique(codes):
-            part = values if (codes == group).all() else values[torch.as_tensor(codes == group)]
+            rows = slice(None) if (codes == group).all() else torch.as_tensor(codes == group)
+            part = values[rows]
             self.signed[group, :, target] += part.sum(0).cpu().numpy()
             self.absolute[group, :, target] += torch.linalg.vector_norm(part, ord=1, dim=0).cpu().numpy()
+            if difference is None or self.product is None or self.square is None:
+                continue
+            apart = difference[rows]
+            self.product[group, :, target] += torch.einsum("ng,ng->g", part, apart).cpu().numpy()
+            if target == 0:
+                self.square[group] += torch.einsum("ng,ng->g", apart, apart).cpu().numpy()

@@ -32,12 +32,18 @@ def completeness_table(attributor: Attributor) -> pd.DataFrame:
     )
 
 
-def randomised_table(attributor: Attributor, n_obs: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Attributions of some cells against those of the same network with shuffled weights."""
+def randomised_table(attributor: Attributor, n_obs: int, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    """Attributions of some cells against those of the same network with shuffled weights.
+
+    Returns
+    -------
+    Table of the targets, and mean absolute attributions with shuffled weights, ``(n_genes, n_targets)``; NaN for what
+    does not read the model.
+    """
     names = attributor.target.names
     table = pd.DataFrame({"target": names, "spearman": np.nan, "null": np.nan})
-    if attributor.target.of_latent is None:
-        return table
+    if not attributor.target.reads_model:
+        return table, np.full((len(attributor.adapter.genes), len(names)), np.nan)
     n_cells = min(n_obs, _NULL_CELLS)
     cells = stratified_rows(np.zeros(n_obs, dtype=int), n_cells, rng)
     means = []
@@ -51,10 +57,12 @@ def randomised_table(attributor: Attributor, n_obs: int, rng: np.random.Generato
         if np.ptp(true[:, target]) > 0 and np.ptp(shuffled[:, target]) > 0:
             table.loc[target, "spearman"] = stats.spearmanr(true[:, target], shuffled[:, target]).statistic
     table["null"] = np.quantile(shuffled, 0.95, axis=0)
-    return table
+    return table, shuffled
 
 
-def top_genes_table(mean_abs: np.ndarray, signed: np.ndarray, genes: pd.Index, names: list[str]) -> pd.DataFrame:
+def top_genes_table(
+    mean_abs: np.ndarray, signed: np.ndarray, nulls: np.ndarray, genes: pd.Index, names: list[str]
+) -> pd.DataFrame:
     """Genes of each target with the largest mean absolute attribution, largest first."""
     n_genes = min(_TOP_GENES, len(genes))
     tables = []
@@ -68,6 +76,7 @@ def top_genes_table(mean_abs: np.ndarray, signed: np.ndarray, genes: pd.Index, n
                     "gene": genes[order].to_numpy(dtype=object),
                     "mean_abs": mean_abs[order, target],
                     "signed": signed[order, target],
+                    "null": nulls[order, target],
                 }
             )
         )
@@ -85,4 +94,5 @@ def by_group_table(sums: Sums, sizes: np.ndarray, genes: pd.Index, groups: list[
     }
     for name, values in (("mean_abs", sums.absolute), ("signed", sums.signed)):
         columns[name] = (values / sizes[:, None, None]).transpose(0, 2, 1).ravel()
+    columns["effect"] = sums.effect().transpose(0, 2, 1).ravel()
     return pd.DataFrame(columns)

@@ -1,27 +1,23 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from scipy import sparse, stats
+from scipy import stats
 from tqdm.auto import tqdm
 
-from scgauge._core.adapter import adapt
-from scgauge._core.checks import check_adata, check_obsm_key
-from scgauge._core.keys import LATENT
-from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.rng import RNG, generator
-from scgauge.metrics import conditional_association
-from scgauge.tl._sample import sample
+from scgauge.metrics import conditional_association, homogeneous_association
+from scgauge.tl._latent_gene_pairs import check_pairs, pairs_of, patterns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scgauge.metrics import ConditionalAssociation
+
 #: Observations that each stratum needs on average.
 _PER_STRATUM = 20
-_GENES_AT_ONCE = 256
 
 
 def log_linear_patterns(
@@ -31,6 +27,8 @@ def log_linear_patterns(
     quantile: float = 0.5,
     n_samples: int = 10_000,
     alpha: float | None = 0.05,
+    test: Literal["conditional", "homogeneous"] = "conditional",
+    n_permutations: int = 0,
     rng: RNG = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -54,7 +52,14 @@ def log_linear_patterns(
     n_samples
         Synthetic cells for each step.
     alpha
-        Stop when the p-value, corrected for all pairs of the step (Bonferroni), is above; ``None`` never stops.
+        Stop when the p-value, corrected for all pairs of the step (Bonferroni) or that of permutations, is above;
+        ``None`` never stops.
+    test
+        ``"conditional"``, any association given the pattern; ``"homogeneous"``, one that is the same in all patterns
+        (:func:`scgauge.metrics.homogeneous_association`): all tables are fitted by iteration, for some hundred genes.
+    n_permutations
+        Shuffle latent points within strata this many times; each time the largest statistic over all genes and latent
+        dimensions is compared. 0 for none.
     rng
         Seed or Generator of the synthetic cells.
     progress
@@ -63,7 +68,7 @@ def log_linear_patterns(
     Returns
     -------
     One row for each step: ``step``, ``gene``, ``latent``, ``g2``, ``df``, ``cmi`` (nats; does not depend on the number
-    of synthetic cells, as ``g2`` does), ``p`` and ``p_adjusted``.
+    of synthetic cells, as ``g2`` does), ``p``, ``p_adjusted``, and ``p_permutation`` if asked for.
 
     Raises
     ------
@@ -72,7 +77,10 @@ def log_linear_patterns(
     KeyError
         If cells have no ``obsm["X_latent"]``.
     ValueError
-        If ``n_genes`` or ``n_samples`` is not positive or ``quantile`` not in [0, 1), or there are too few cells.
+        If ``n_genes`` or ``n_samples`` is not positive, ``quantile`` not in [0, 1), ``test`` unknown,
+        ``n_permutations`` negative, or there are too few cells.
+    RuntimeError
+        If the tables of ``test="homogeneous"`` cannot be fitted.
 
     Examples
     --------
@@ -85,80 +93,85 @@ def log_linear_patterns(
     >>> scgauge.tl.log_linear_patterns(pairs, n_genes=3, progress=False)[["gene", "latent"]].values.tolist()
     [['Sst', 'Z_1'], ['Vip', 'Z_0']]
     """
-    for name, value in (("n_genes", n_genes), ("n_samples", n_samples)):
-        if value < 1:
-            message = f"{name}={value}; at least 1 is needed."
-            raise ValueError(message)
-    if not 0 <= quantile < 1:
-        message = f"quantile={quantile} is not from 0 to below 1."
+    check_pairs(quantile=quantile, n_genes=n_genes, n_samples=n_samples)
+    if test not in _TESTS:
+        message = f"test={test!r} was given; choose one of {list(_TESTS)}."
         raise ValueError(message)
-    draw, genes, latents, n_cells = _source(model_or_pairs, quantile, n_samples, generator(rng))
-    n_steps = min(
-        n_genes, len(genes), 1 + int(np.log2(max(n_cells, 1) / _PER_STRATUM)) if n_cells >= _PER_STRATUM else 0
-    )
+    if n_permutations < 0:
+        message = f"n_permutations={n_permutations} is negative."
+        raise ValueError(message)
+    drawn = generator(rng)
+    pairs = pairs_of(model_or_pairs, quantile, n_samples, drawn)
+    n_steps = 0
+    if pairs.n_cells >= _PER_STRATUM:
+        n_steps = min(n_genes, len(pairs.genes), 1 + int(np.log2(pairs.n_cells / _PER_STRATUM)))
     if n_steps < 1:
-        message = f"{n_cells} cells are too few for a table; at least {_PER_STRATUM} are needed."
+        message = f"{pairs.n_cells} cells are too few for a table; at least {_PER_STRATUM} are needed."
         raise ValueError(message)
     chosen: list[int] = []
-    rows = []
+    rows: list[dict[str, Any]] = []
     for step in tqdm(range(n_steps), desc="Selecting genes", unit="gene", delay=2, disable=not progress):
-        z, x = draw()
-        strata = np.zeros(len(z), dtype=np.int64)
-        if chosen:
-            pattern = np.asarray(x[:, chosen].toarray() if sparse.issparse(x) else x[:, chosen], dtype=np.int64)
-            strata = np.unique(pattern @ (1 << np.arange(len(chosen))), return_inverse=True)[1].ravel()
-        found = conditional_association(x, z, strata=strata)
-        scores = found.g2.copy()
-        scores[chosen] = -1
-        gene, latent = np.unravel_index(int(np.argmax(scores)), scores.shape)
+        z, x = pairs.draw()
+        pattern = patterns_of(x, chosen)
+        found = _TESTS[test](x, z, pattern)
+        gene, latent = np.unravel_index(int(np.argmax(_open(found.g2, chosen))), found.g2.shape)
         g2, df = float(found.g2[gene, latent]), int(found.df[gene, latent])
         p = float(stats.chi2.sf(g2, df)) if df else 1.0
-        adjusted = min(1.0, p * (len(genes) - len(chosen)) * len(latents))
-        if alpha is not None and adjusted > alpha:
+        row = {"step": step + 1, "gene": pairs.genes[gene], "latent": pairs.latents[latent], "g2": g2, "df": df}
+        row |= {"cmi": float(found.cmi[gene, latent]), "p": p}
+        row["p_adjusted"] = min(1.0, p * (len(pairs.genes) - len(chosen)) * len(pairs.latents))
+        if n_permutations:
+            largest = _largest_by_chance(_TESTS[test], x, z, pattern, chosen, n_permutations, drawn)
+            row["p_permutation"] = (1 + int((largest >= g2 * (1 - 1e-9)).sum())) / (1 + n_permutations)
+        if alpha is not None and row["p_permutation" if n_permutations else "p_adjusted"] > alpha:
             break
         chosen.append(int(gene))
-        rows.append((step + 1, genes[gene], latents[latent], g2, df, float(found.cmi[gene, latent]), p, adjusted))
+        rows.append(row)
     columns = ["step", "gene", "latent", "g2", "df", "cmi", "p", "p_adjusted"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns + ["p_permutation"] * bool(n_permutations))
 
 
-def _source(
-    source: Any, quantile: float, n_samples: int, rng: np.random.Generator
-) -> tuple[Callable[[], tuple[np.ndarray, Any]], list[str], list[str], int]:
-    """Return what draws binary latent points and genes, the names of both, and the number of cells of a draw."""
-    if isinstance(source, AnnData):
-        check_adata(source, name="model_or_pairs")
-        points = check_obsm_key(source, LATENT, argument="model_or_pairs with")
-        matrix = as_rows(get_matrix(source))
-        pairs = points > 0, _above(matrix, _thresholds(matrix, quantile))
-        names = [f"Z_{index}" for index in range(points.shape[1])]
-        return lambda: pairs, source.var_names.astype(str).tolist(), names, source.n_obs
-    adapter = adapt(source)
-    thresholds = _thresholds(as_rows(adapter.matrix)[adapter.training_cells()], quantile)
-
-    def draw() -> tuple[np.ndarray, Any]:
-        cells = sample(source, n_samples, source="prior", rng=rng, progress=False)
-        return cells.obsm[LATENT] > 0, _above(as_rows(cells.X), thresholds)
-
-    return draw, adapter.genes.tolist(), adapter.latents, n_samples
+def _strata(pattern: np.ndarray) -> np.ndarray:
+    """Code of each cell's pattern, from 0 without gaps."""
+    return np.unique(pattern @ (1 << np.arange(pattern.shape[1])), return_inverse=True)[1].ravel()
 
 
-def _thresholds(matrix: Any, quantile: float) -> np.ndarray:
-    """Quantile of each gene, some genes dense at a time."""
-    columns = matrix.tocsc() if sparse.issparse(matrix) else matrix
-    parts = []
-    for start in range(0, matrix.shape[1], _GENES_AT_ONCE):
-        some = columns[:, start : start + _GENES_AT_ONCE]
-        parts.append(np.quantile(some.toarray() if sparse.issparse(some) else some, quantile, axis=0))
-    return np.concatenate(parts)
+def _conditional(x: Any, z: np.ndarray, pattern: np.ndarray) -> ConditionalAssociation:
+    return conditional_association(x, z, strata=_strata(pattern))
 
 
-def _above(matrix: Any, thresholds: np.ndarray) -> Any:
-    """Whether each entry is above the threshold of its gene, as 0 and 1; sparse where zeros are never above."""
-    if not sparse.issparse(matrix) or (thresholds < 0).any():
-        dense = matrix.toarray() if sparse.issparse(matrix) else matrix
-        return (dense > thresholds).astype(np.float64)
-    result = matrix.copy()
-    result.data = (matrix.data > thresholds[matrix.indices]).astype(np.float64)
-    result.eliminate_zeros()
-    return result
+def _homogeneous(x: Any, z: np.ndarray, pattern: np.ndarray) -> ConditionalAssociation:
+    return homogeneous_association(x, z, given=pattern)
+
+
+_TESTS: dict[str, Callable[[Any, np.ndarray, np.ndarray], ConditionalAssociation]] = {
+    "conditional": _conditional,
+    "homogeneous": _homogeneous,
+}
+
+
+def _open(scores: np.ndarray, chosen: list[int]) -> np.ndarray:
+    """Scores of genes that are not taken yet; those of others are -1."""
+    left = scores.copy()
+    left[chosen] = -1
+    return left
+
+
+def _largest_by_chance(
+    test: Callable[[Any, np.ndarray, np.ndarray], ConditionalAssociation],
+    x: Any,
+    z: np.ndarray,
+    pattern: np.ndarray,
+    chosen: list[int],
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Largest statistic over genes and latent dimensions when latent points are shuffled within strata."""
+    strata = _strata(pattern)
+    cells = np.argsort(strata, kind="stable")
+    largest = np.empty(n_permutations)
+    for number in range(n_permutations):
+        shuffled = np.empty_like(cells)
+        shuffled[cells] = cells[np.lexsort((rng.random(len(cells)), strata[cells]))]
+        largest[number] = _open(test(x, z[shuffled], pattern).g2, chosen).max()
+    return largest
