@@ -25,6 +25,7 @@ PRIOR_GAP = "prior_gap"
 HELD_OUT_TIME = "held_out_time"
 TRAJECTORY = "trajectory"
 VELOCITY = "velocity"
+PCA_SGD = "pca_sgd"
 #: What a page about a model writes into the cells it hands back: latent points, their UMAP, and how they were made.
 X_SCGAUGE = "X_scgauge"
 X_SCGAUGE_UMAP = "X_scgauge_umap"

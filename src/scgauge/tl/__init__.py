@@ -11,6 +11,7 @@ from ._log_linear_patterns import log_linear_patterns
 from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
+from ._pca_sgd import pca_sgd
 from ._sample import sample
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -31,6 +32,7 @@ __all__ = [
     "log_odds_ratio",
     "match_factors",
     "memorization",
+    "pca_sgd",
     "sample",
     "synthetic_quality",
     "trajectory",
