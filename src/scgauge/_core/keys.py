@@ -26,6 +26,8 @@ HELD_OUT_TIME = "held_out_time"
 TRAJECTORY = "trajectory"
 VELOCITY = "velocity"
 PCA_SGD = "pca_sgd"
+SIGNATURES = "signatures"
+SIGNATURE_ACTIVITY = "signature_activity"
 #: What a page about a model writes into the cells it hands back: latent points, their UMAP, and how they were made.
 X_SCGAUGE = "X_scgauge"
 X_SCGAUGE_UMAP = "X_scgauge_umap"

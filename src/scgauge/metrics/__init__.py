@@ -15,6 +15,7 @@ from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
+from ._signatures import SetOverlap, pareto_fronts, set_overlap
 from ._simpson_table import simpson_table
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
@@ -35,6 +36,7 @@ __all__ = [
     "Memorization",
     "NeighborMixing",
     "PriorGap",
+    "SetOverlap",
     "Silhouette",
     "TwoSampleResult",
     "cell_marginals",
@@ -54,8 +56,10 @@ __all__ = [
     "matrix_agreement",
     "memorization",
     "neighbor_mixing",
+    "pareto_fronts",
     "poisson_copy",
     "prior_gap",
+    "set_overlap",
     "silhouette",
     "simpson_table",
     "two_sample_test",

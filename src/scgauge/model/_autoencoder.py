@@ -278,6 +278,17 @@ class AutoencoderAdapter(VAEAdapter):
         """Only "loadings", if the decoder is linear."""
         return frozenset({"loadings"} if self.module.is_linear else ())
 
+    @property
+    def first_layer_names(self) -> list[str] | None:
+        """Names of the units of the first layer: latent dimensions if it is the only one, gene sets with a mask."""
+        if len(self.module.z_encoder.linears) == 1:
+            return self.latents
+        mask = {name: value for kind in self.model.init_params_.values() for name, value in kind.items()}["mask_key"]
+        if mask is None:
+            return None
+        n_free = self.module.z_encoder.weights()[0].shape[0] - mask.shape[1]
+        return [*mask.columns.astype(str), *(f"free_{index}" for index in range(n_free))]
+
     def encode(self, cells: np.ndarray | None = None, adata: AnnData | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Latent points and zeros, ``(n_cells, n_latent)`` each."""
         with silent_transfer():

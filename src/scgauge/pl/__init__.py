@@ -17,6 +17,8 @@ from ._marginals import marginals
 from ._memorization import memorization
 from ._patterns import patterns
 from ._rnx import rnx
+from ._signature_activity import signature_activity
+from ._signatures import signatures
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._two_sample import two_sample
@@ -40,6 +42,8 @@ __all__ = [
     "memorization",
     "patterns",
     "rnx",
+    "signature_activity",
+    "signatures",
     "synthetic_quality",
     "trajectory",
     "two_sample",

@@ -13,6 +13,8 @@ from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
 from ._pca_sgd import pca_sgd
 from ._sample import sample
+from ._signature_activity import signature_activity
+from ._signatures import signatures
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._two_sample_test import two_sample_test
@@ -34,6 +36,8 @@ __all__ = [
     "memorization",
     "pca_sgd",
     "sample",
+    "signature_activity",
+    "signatures",
     "synthetic_quality",
     "trajectory",
     "two_sample_test",
