@@ -154,6 +154,37 @@ class ScviEncoder:
         return self.encoder.mean_encoder(last), variance
 
 
+class StackEncoder:
+    """The encoder of scgauge's autoencoders, which has no covariates."""
+
+    def __init__(self, module: Any) -> None:
+        self.module, self.encoder = module, module.z_encoder
+        self.reads_log = module.spec.counts
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights of the first layer, ``(n_hidden, n_genes)``."""
+        return self.encoder.weights()[0]
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Return what the first layer reads of the data."""
+        return self.module.transform_input(x)
+
+    def covariates(self, context: CellContext) -> list[Tensor]:
+        """Return nothing for each cell."""
+        return [torch.empty((len(context.batch), 0), device=self.module.device)]
+
+    def first(self, inputs: Tensor, covariates: list[Tensor]) -> Tensor:
+        """Apply the first layer: ``(n_cells, n_genes)`` to ``(n_cells, n_hidden)``."""
+        return self.encoder.linears[0](inputs - self.module.input_mean)
+
+    def rest(self, hidden: Tensor, covariates: list[Tensor]) -> Tensor:
+        """Apply all that follows: ``(n_cells, n_hidden)`` to latent points ``(n_cells, n_latent)``."""
+        return self.encoder.after_first(hidden)
+
+
 def encoder_network(module: Any) -> EncoderNetwork:
     """Take the encoder of a module apart."""
+    if hasattr(module.z_encoder, "after_first"):
+        return StackEncoder(module)
     return ScviEncoder(module) if hasattr(module.z_encoder, "mean_encoder") else CountEncoder(module)

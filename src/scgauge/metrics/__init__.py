@@ -18,6 +18,7 @@ from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
+from ._signatures import SetOverlap, pareto_fronts, set_overlap
 from ._simpson_table import simpson_table
 from ._sinkhorn import sinkhorn_divergence
 from ._transformation import TransformationRecovery, transformation_recovery
@@ -42,6 +43,7 @@ __all__ = [
     "NeighborMixing",
     "PriorGap",
     "Procrustes",
+    "SetOverlap",
     "Silhouette",
     "TransformationRecovery",
     "TwoSampleResult",
@@ -65,9 +67,11 @@ __all__ = [
     "matrix_agreement",
     "memorization",
     "neighbor_mixing",
+    "pareto_fronts",
     "poisson_copy",
     "prior_gap",
     "procrustes",
+    "set_overlap",
     "silhouette",
     "simpson_table",
     "sinkhorn_divergence",

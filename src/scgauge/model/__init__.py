@@ -1,5 +1,6 @@
 """Model classes: register an AnnData, train, read results, save and load."""
 
+from ._autoencoder import Autoencoder
 from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
 from ._linearvi import LinearVI
@@ -8,6 +9,7 @@ from ._supervisedvi import SupervisedVI
 
 __all__ = [
     "ODEVI",
+    "Autoencoder",
     "BayesianLinearVI",
     "CountVI",
     "LinearVI",

@@ -10,13 +10,11 @@ from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseMinifiedModeModelClass, BaseModelClass, UnsupervisedTrainingMixin, VAEMixin
 
 from scgauge._core.adapter import adapt
-from scgauge._core.checks import check_adata, check_binary, check_counts, check_finite, check_unique_names
-from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.model_protocol import CellContext
 from scgauge.metrics import prior_gap
 from scgauge.model._expression import ExpressionMixin
-from scgauge.model._query import categories_of, check_categories, check_genes, keep_known_rows, unfreeze_new_categories
-from scgauge.model._refit import train_params
+from scgauge.model._query import categories_of, keep_known_rows, unfreeze_new_categories
+from scgauge.model._registered_cells import RegisteredCells, check_points
 from scgauge.train import CellSplitter, CountTrainingPlan, cell_loader
 
 if TYPE_CHECKING:
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
 _CELLS_ENCODED_AT_ONCE = 1024
 
 
-class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMixin, BaseMinifiedModeModelClass):
+class CountModel(
+    RegisteredCells, ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMixin, BaseMinifiedModeModelClass
+):
     """What the count models of scgauge share: checks of data, training, query mapping, decoding.
 
     Subclasses set `_module_cls` and build their module in ``__init__``.
@@ -40,44 +40,6 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
     _data_loader_cls = staticmethod(cell_loader)
     _LATENT_QZM_KEY = "scgauge_latent_qzm"
     _LATENT_QZV_KEY = "scgauge_latent_qzv"
-
-    @property
-    def _layer(self) -> str | None:
-        return self.registry_["setup_args"].get("layer")
-
-    def _check_data(self, adata: AnnData, gene_likelihood: str) -> None:
-        """Raise an error unless `adata` holds what the likelihood describes."""
-        check_adata(adata)
-        check_unique_names(adata)
-        if get_minify_type(adata) == ADATA_MINIFY_TYPE.LATENT_POSTERIOR:
-            return
-        check = {"bernoulli": check_binary, "normal": check_finite}.get(gene_likelihood, check_counts)
-        check(adata, self._layer)
-
-    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
-        """Check data that the model has not seen before scvi-tools registers them."""
-        if adata is not None and self.get_anndata_manager(adata) is None:
-            check_genes(adata, self.get_var_names(), model=type(self).__name__)
-            check_categories(adata, self.registry_, model=type(self).__name__)
-            self._check_data(adata, self.module.gene_likelihood)
-        return super()._validate_anndata(adata, copy_if_view)
-
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
-
-        Parameters
-        ----------
-        *args, **kwargs
-            As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ``accelerator``,
-            ``devices``, ``train_size``, ``batch_size``, ``early_stopping``, ``plan_kwargs``, ... and those of the
-            trainer.
-
-        Returns
-        -------
-        What the training runner of scvi-tools returns.
-        """
-        self.train_params_ = train_params(super().train, args, kwargs)
-        return super().train(*args, **kwargs)
 
     @classmethod
     def load_query_data(
@@ -266,18 +228,8 @@ class CountModel(ExpressionMixin, VAEMixin, ArchesMixin, UnsupervisedTrainingMix
             If `z` has another number of dimensions than the latent space, or what the decoder reads is missing or
             not known to it.
         """
-        points = np.asarray(z, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != self.module.n_latent or not np.isfinite(points).all():
-            message = f"`z` must be a finite (n_points, {self.module.n_latent}) array; found shape {points.shape}."
-            raise ValueError(message)
+        points, exposure = check_points(z, library_size, n_latent=self.module.n_latent, counts=self.module.spec.counts)
         n_points = len(points)
-        if library_size is None and self.module.spec.counts:
-            message = "`library_size` is missing; counts need one, for example the median of the training cells."
-            raise ValueError(message)
-        exposure = np.broadcast_to(np.asarray(1.0 if library_size is None else library_size, dtype=float), n_points)
-        if not (np.isfinite(exposure) & (exposure > 0)).all():
-            message = "`library_size` must be positive and finite."
-            raise ValueError(message)
         codes = self._covariate_codes(n_points, batch, covariates or {})
         return adapt(self).decode(points, CellContext(exposure=exposure, labels=np.zeros(n_points, int), **codes))[
             "mean"

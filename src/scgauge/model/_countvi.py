@@ -14,7 +14,6 @@ from scvi.data.fields import (
 )
 
 from scgauge._core.adapter import VAEAdapter, register_adapter
-from scgauge._core.checks import check_adata, check_obs_key, check_unique_names
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import column_sums, get_matrix
 from scgauge.model._base import CountModel
@@ -258,38 +257,6 @@ class CountVI(CountModel):
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
-
-    @staticmethod
-    def _check_setup(
-        adata: AnnData,
-        layer: str | None,
-        batch_key: str | None,
-        labels_key: str | None,
-        size_factor_key: str | None,
-        categorical_covariate_keys: list[str] | None,
-        continuous_covariate_keys: list[str] | None,
-    ) -> None:
-        """Raise an error, before anything is written, if a matrix or column that was named cannot be used."""
-        check_adata(adata)
-        if adata.is_view:
-            message = (
-                "`adata` is a view of another AnnData, in which nothing can be registered. Run: adata = adata.copy()"
-            )
-            raise ValueError(message)
-        check_unique_names(adata)
-        get_matrix(adata, layer)
-        named = [("batch_key", batch_key), ("labels_key", labels_key)]
-        named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
-        named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]
-        for argument, key in named:
-            if key is not None:
-                check_obs_key(adata, key, argument=argument)
-        if size_factor_key is not None:
-            factors = check_obs_key(adata, size_factor_key, argument="size_factor_key")
-            if not (factors > 0).all():
-                n_bad = int((factors <= 0).sum())
-                message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
-                raise ValueError(message)
 
 
 def _warn_of_empty_genes(adata: AnnData, layer: str | None) -> None:

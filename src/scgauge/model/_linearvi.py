@@ -3,16 +3,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from scvi import REGISTRY_KEYS
 
 from scgauge._core.adapter import VAEAdapter, register_adapter
-from scgauge._core.compat import ADATA_MINIFY_TYPE
-from scgauge._core.matrix import column_sums
 from scgauge.model._base import CountModel
 from scgauge.model._countvi import CountVI
 from scgauge.model._loadings import LoadingsMixin
 from scgauge.model._mask import read_mask
+from scgauge.model._start_from_mean import StartFromMean
 from scgauge.module import LDVAE
 
 if TYPE_CHECKING:
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from scgauge.nn import GeneLikelihood
 
 
-class LinearVI(LoadingsMixin, CountVI):
+class LinearVI(StartFromMean, LoadingsMixin, CountVI):
     r"""Variational autoencoder with a linear decoder (LDVAE): factors with loadings that can be read.
 
     The encoder is a network as in :class:`CountVI`; the decoder is a generalised linear model, so that each latent
@@ -174,24 +171,6 @@ class LinearVI(LoadingsMixin, CountVI):
         if mask is None:
             return [f"Z_{index}" for index in range(self.module.n_latent)]
         return [*mask.columns, *(f"free_{index}" for index in range(self.module.n_latent - mask.shape[1]))]
-
-    def _start_intercepts(self) -> None:
-        """Start intercepts at the mean of each gene, from which training need not go far."""
-        if self.adata is None or self.minified_data_type == ADATA_MINIFY_TYPE.LATENT_POSTERIOR:
-            return
-        n_cells = self.adata.n_obs
-        x = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        mean = column_sums(x)
-        if self.module.gene_likelihood == "normal":
-            mean = mean / n_cells
-        elif self.module.gene_likelihood == "bernoulli":
-            mean = (mean + 0.5) / (n_cells + 1)
-        else:
-            exposure = n_cells
-            if self.module.use_size_factor:
-                exposure = np.asarray(self.adata_manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)).sum()
-            mean = (mean + 0.5) / exposure
-        self.module.start_from_mean(torch.as_tensor(mean))
 
 
 register_adapter(LinearVI, VAEAdapter)

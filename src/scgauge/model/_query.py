@@ -28,8 +28,8 @@ def categories_of(registry: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return known
 
 
-def check_genes(adata: AnnData, genes: Sequence[str], *, model: str) -> None:
-    """Raise ValueError unless `adata` has the genes of the model, in their order."""
+def check_genes(adata: AnnData, genes: Sequence[str], *, model: str | None) -> None:
+    """Raise ValueError unless `adata` has the genes of the model, in their order; `model` can map queries, if named."""
     wanted = pd.Index(np.asarray(genes).astype(str))
     found = pd.Index(adata.var_names.astype(str))
     if found.equals(wanted):
@@ -39,8 +39,9 @@ def check_genes(adata: AnnData, genes: Sequence[str], *, model: str) -> None:
         message = (
             f"The data have {len(found)} genes and lack {len(missing)} of the {len(wanted)} genes of the model, for "
             f"example {missing[0]!r}. Genes must be the same and in the same order. "
-            f"Run: {model}.prepare_query_anndata(adata, model), which fills missing genes with zeros."
         )
+        if model is not None:
+            message += f"Run: {model}.prepare_query_anndata(adata, model), which fills missing genes with zeros."
         raise ValueError(message)
     what = f"{len(extra)} further genes" if len(extra) else "another order"
     message = f"The data have the genes of the model with {what}. Run: adata = adata[:, model.get_var_names()].copy()"

@@ -1,5 +1,6 @@
 """Probability models in torch: inference, generative process, loss."""
 
+from ._autoencoder import AutoencoderModule, Noise, SparsityTarget
 from ._bayesian_ldvae import BayesianLDVAE, Covariance
 from ._countvae import CountVAE, Dispersion, NormWhere
 from ._ldvae import LDVAE
@@ -10,9 +11,12 @@ __all__ = [
     "LDVAE",
     "ODEVAE",
     "TIME_KEY",
+    "AutoencoderModule",
     "BayesianLDVAE",
     "CountVAE",
     "Covariance",
     "Dispersion",
+    "Noise",
     "NormWhere",
+    "SparsityTarget",
 ]

@@ -3,6 +3,8 @@
 from ._count_log_likelihood import count_log_likelihood
 from ._decoder import CountDecoder, DecoderOutput, LogSoftplus
 from ._encoder import Encoder
+from ._jacobian import hutchinson_jacobian_norm, layer_jacobian_norm
+from ._layer_stack import ACTIVATIONS, ActivationName, LayerStack, TiedStack, weight_of
 from ._layers import CovariateLinear, FullyConnected
 from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihood, LikelihoodSpec, likelihood
 from ._linear_decoder import LinearDecoder, LinearHead
@@ -11,8 +13,10 @@ from ._solve import affine_flow, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
 __all__ = [
+    "ACTIVATIONS",
     "LIKELIHOODS",
     "MATCHINGS",
+    "ActivationName",
     "Bernoulli",
     "CountDecoder",
     "CountLikelihood",
@@ -21,6 +25,7 @@ __all__ = [
     "Encoder",
     "FullyConnected",
     "GeneLikelihood",
+    "LayerStack",
     "LikelihoodSpec",
     "LinearDecoder",
     "LinearHead",
@@ -28,11 +33,15 @@ __all__ = [
     "Matching",
     "MatchingName",
     "SparseRows",
+    "TiedStack",
     "affine_flow",
     "count_log_likelihood",
+    "hutchinson_jacobian_norm",
+    "layer_jacobian_norm",
     "likelihood",
     "make_matching",
     "solve",
     "solve_path",
     "step_error",
+    "weight_of",
 ]

@@ -24,6 +24,8 @@ from ._pattern_map import pattern_map
 from ._patterns import patterns
 from ._rnx import rnx
 from ._shepard import shepard
+from ._signature_activity import signature_activity
+from ._signatures import signatures
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._transformation import transformation
@@ -56,6 +58,8 @@ __all__ = [
     "patterns",
     "rnx",
     "shepard",
+    "signature_activity",
+    "signatures",
     "synthetic_quality",
     "trajectory",
     "transformation",

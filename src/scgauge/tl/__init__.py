@@ -20,7 +20,10 @@ from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
 from ._pattern_map import PatternMap, pattern_map
+from ._pca_sgd import pca_sgd
 from ._sample import sample
+from ._signature_activity import signature_activity
+from ._signatures import signatures
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._transform_latent import transform_latent
@@ -52,7 +55,10 @@ __all__ = [
     "match_factors",
     "memorization",
     "pattern_map",
+    "pca_sgd",
     "sample",
+    "signature_activity",
+    "signatures",
     "synthetic_quality",
     "trajectory",
     "transform_latent",

@@ -1,5 +1,6 @@
 """Training plans, data loaders and splitters, and schedules for Lightning."""
 
+from ._autoencoder_plan import AutoencoderPlan, proximal_step
 from ._bayesian_plan import BayesianTrainingPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
@@ -9,6 +10,7 @@ from ._splitting import CellSplitter
 from ._time_plan import SnapshotPlan
 
 __all__ = [
+    "AutoencoderPlan",
     "BayesianTrainingPlan",
     "CellLoader",
     "CellSplitter",
@@ -19,6 +21,7 @@ __all__ = [
     "couple",
     "library_prior",
     "match_flow",
+    "proximal_step",
     "spline_weights",
     "warmup_epochs",
 ]

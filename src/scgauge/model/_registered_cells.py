@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scgauge._core.checks import (
+    check_adata,
+    check_binary,
+    check_counts,
+    check_finite,
+    check_obs_key,
+    check_unique_names,
+)
+from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
+from scgauge._core.matrix import get_matrix
+from scgauge.model._query import check_categories, check_genes
+from scgauge.model._refit import train_params
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import ArrayLike
+
+
+class RegisteredCells:
+    """What every model does with cells: check them before they are registered, and remember how it was trained."""
+
+    registry_: Any
+    module: Any
+    get_anndata_manager: Any
+    get_var_names: Any
+
+    @property
+    def _layer(self) -> str | None:
+        return self.registry_["setup_args"].get("layer")
+
+    def _check_data(self, adata: AnnData, gene_likelihood: str) -> None:
+        """Raise an error unless `adata` holds what the likelihood describes."""
+        check_adata(adata)
+        check_unique_names(adata)
+        if get_minify_type(adata) == ADATA_MINIFY_TYPE.LATENT_POSTERIOR:
+            return
+        check = {"bernoulli": check_binary, "normal": check_finite}.get(gene_likelihood, check_counts)
+        check(adata, self._layer)
+
+    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
+        """Check data that the model has not seen before scvi-tools registers them."""
+        if adata is not None and self.get_anndata_manager(adata) is None:
+            maps_queries = hasattr(self, "prepare_query_anndata")
+            check_genes(adata, self.get_var_names(), model=type(self).__name__ if maps_queries else None)
+            check_categories(adata, self.registry_, model=type(self).__name__)
+            self._check_data(adata, self.module.gene_likelihood)
+        return super()._validate_anndata(adata, copy_if_view)  # type: ignore[misc]
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ``accelerator``,
+            ``devices``, ``train_size``, ``batch_size``, ``early_stopping``, ``plan_kwargs``, ... and those of the
+            trainer.
+
+        Returns
+        -------
+        What the training runner of scvi-tools returns.
+        """
+        train = super().train  # type: ignore[misc]
+        self.train_params_ = train_params(train, args, kwargs)
+        return train(*args, **kwargs)
+
+    @staticmethod
+    def _check_setup(
+        adata: AnnData,
+        layer: str | None,
+        batch_key: str | None,
+        labels_key: str | None,
+        size_factor_key: str | None,
+        categorical_covariate_keys: list[str] | None,
+        continuous_covariate_keys: list[str] | None,
+    ) -> None:
+        """Raise an error, before anything is written, if a matrix or column that was named cannot be used."""
+        check_adata(adata)
+        if adata.is_view:
+            message = (
+                "`adata` is a view of another AnnData, in which nothing can be registered. Run: adata = adata.copy()"
+            )
+            raise ValueError(message)
+        check_unique_names(adata)
+        get_matrix(adata, layer)
+        named = [("batch_key", batch_key), ("labels_key", labels_key)]
+        named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
+        named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]
+        for argument, key in named:
+            if key is not None:
+                check_obs_key(adata, key, argument=argument)
+        if size_factor_key is not None:
+            factors = check_obs_key(adata, size_factor_key, argument="size_factor_key")
+            if not (factors > 0).all():
+                n_bad = int((factors <= 0).sum())
+                message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
+                raise ValueError(message)
+
+
+def check_points(
+    z: ArrayLike, library_size: ArrayLike | None, *, n_latent: int, counts: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check latent points and their library sizes, which counts need; return both as arrays."""
+    points = np.asarray(z, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != n_latent or not np.isfinite(points).all():
+        message = f"`z` must be a finite (n_points, {n_latent}) array; found shape {points.shape}."
+        raise ValueError(message)
+    if library_size is None and counts:
+        message = "`library_size` is missing; counts need one, for example the median of the training cells."
+        raise ValueError(message)
+    exposure = np.broadcast_to(np.asarray(1.0 if library_size is None else library_size, dtype=float), len(points))
+    if not (np.isfinite(exposure) & (exposure > 0)).all():
+        message = "`library_size` must be positive and finite."
+        raise ValueError(message)
+    return points, exposure

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from contract.autoencoder_calls import _with_activity, with_signatures
+
+import scgauge
+
+
+def test_every_gene_of_a_signature_is_drawn():
+    (adata,) = with_signatures()
+    panel = scgauge.pl.signatures(adata, nodes=["Z_1"], n_names=1, show=False)
+    table = adata.uns["signatures"]["genes"].query("node == 'Z_1'")
+    drawn = np.concatenate([points.get_offsets()[:, 1] for points in panel.collections[1:]])
+    assert len(drawn) == len(table)
+    weights = adata.varm["signatures"][:, 1]
+    standard = (table["weight"] - weights.mean()) / weights.std(ddof=1)
+    np.testing.assert_allclose(np.sort(drawn), np.sort(standard))
+    assert {text.get_text() for text in panel.texts} <= set(table["gene"])
+
+
+def test_active_signatures_are_coloured_and_named():
+    adata = _with_activity().copy()
+    volcano, heat = scgauge.pl.signature_activity(adata, show=False)
+    tests = adata.uns["signature_activity"]["tests"].query("group == 'a'")
+    other, active = volcano.collections[:2]
+    np.testing.assert_allclose(active.get_offsets()[:, 0], tests.loc[tests["active"], "difference"])
+    assert len(other.get_offsets()) == (~tests["active"]).sum()
+    assert heat.images[0].get_array().shape == (tests["active"].sum(),) * 2
+
+
+def test_bad_keys():
+    (adata,) = with_signatures()
+    with pytest.raises(KeyError, match=r"tl\.signatures"):
+        scgauge.pl.signatures(adata, key="nowhere")
+    with pytest.raises(KeyError, match=r"tl\.signature_activity"):
+        scgauge.pl.signature_activity(adata, key="nowhere")
