@@ -31,3 +31,5 @@ X_SCGAUGE_UMAP = "X_scgauge_umap"
 DEMO = "scgauge_demo"
 #: Explanations.
 IG = "ig"
+#: Checks of the data before any model.
+SPURIOUS_CORRELATION = "spurious_correlation"

@@ -2,20 +2,25 @@
 
 from ._classifier import ClassifierTest, classifier_two_sample
 from ._conditional_association import ConditionalAssociation, conditional_association
+from ._conditional_shift import ConditionalShift, conditional_shift
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._embedding_quality import EmbeddingQuality, embedding_quality
 from ._energy import energy_distance
+from ._excess_loss import ExcessLoss, excess_loss
 from ._factor_matching import FactorMatch, match_loadings
 from ._integrated_gradients import IntegratedGradients, integrated_gradients
+from ._label_shift import LabelShift, label_shift
 from ._log_odds import LogOdds, LogOddsAgreement, compare_log_odds, log_odds_ratio
 from ._marginals import CellMarginals, GeneMarginals, cell_marginals, gene_marginals
+from ._mean_decomposition import mean_decomposition
 from ._memorization import Memorization, memorization
 from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._simpson_table import simpson_table
+from ._spurious_correlation import SpuriousCorrelation, spurious_correlation
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
 
@@ -23,12 +28,15 @@ __all__ = [
     "CellMarginals",
     "ClassifierTest",
     "ConditionalAssociation",
+    "ConditionalShift",
     "DensityCoverage",
     "DistanceRatio",
     "EmbeddingQuality",
+    "ExcessLoss",
     "FactorMatch",
     "GeneMarginals",
     "IntegratedGradients",
+    "LabelShift",
     "LogOdds",
     "LogOddsAgreement",
     "MatrixAgreement",
@@ -36,28 +44,34 @@ __all__ = [
     "NeighborMixing",
     "PriorGap",
     "Silhouette",
+    "SpuriousCorrelation",
     "TwoSampleResult",
     "cell_marginals",
     "classifier_two_sample",
     "compare_log_odds",
     "conditional_association",
+    "conditional_shift",
     "density_coverage",
     "dependence",
     "distance_ratio",
     "embedding_quality",
     "energy_distance",
+    "excess_loss",
     "gene_marginals",
     "independent_copy",
     "integrated_gradients",
+    "label_shift",
     "log_odds_ratio",
     "match_loadings",
     "matrix_agreement",
+    "mean_decomposition",
     "memorization",
     "neighbor_mixing",
     "poisson_copy",
     "prior_gap",
     "silhouette",
     "simpson_table",
+    "spurious_correlation",
     "two_sample_test",
     "varimax",
     "wasserstein_distance",

@@ -3,6 +3,7 @@
 from ._attribution import attribution
 from ._cell_quality import cell_quality
 from ._correlation_agreement import correlation_agreement
+from ._distribution_shift import distribution_shift
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
@@ -17,6 +18,7 @@ from ._marginals import marginals
 from ._memorization import memorization
 from ._patterns import patterns
 from ._rnx import rnx
+from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._two_sample import two_sample
@@ -26,6 +28,7 @@ __all__ = [
     "attribution",
     "cell_quality",
     "correlation_agreement",
+    "distribution_shift",
     "embedding_overlay",
     "embedding_quality",
     "factor_scatter",
@@ -40,6 +43,7 @@ __all__ = [
     "memorization",
     "patterns",
     "rnx",
+    "spurious_correlation",
     "synthetic_quality",
     "trajectory",
     "two_sample",

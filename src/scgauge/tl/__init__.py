@@ -2,6 +2,7 @@
 
 from ._attribute import attribute
 from ._compare_sources import compare_sources
+from ._distribution_shift import DistributionShift, distribution_shift
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
 from ._latent_distances import latent_distances
@@ -12,16 +13,19 @@ from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
 from ._sample import sample
+from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._two_sample_test import two_sample_test
 from ._velocity import velocity
 
 __all__ = [
+    "DistributionShift",
     "FactorMatching",
     "attribute",
     "compare_log_odds",
     "compare_sources",
+    "distribution_shift",
     "embedding_quality",
     "held_out_time",
     "latent_distances",
@@ -32,6 +36,7 @@ __all__ = [
     "match_factors",
     "memorization",
     "sample",
+    "spurious_correlation",
     "synthetic_quality",
     "trajectory",
     "two_sample_test",
