@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from contract import autoencoder_calls, calls, embedding_calls, explain_calls, time_calls
+from contract import autoencoder_calls, calls, data_calls, embedding_calls, explain_calls, time_calls
 
-CALLS = autoencoder_calls.CALLS | calls.CALLS | embedding_calls.CALLS | explain_calls.CALLS | time_calls.CALLS
+CALLS = (
+    autoencoder_calls.CALLS
+    | calls.CALLS
+    | data_calls.CALLS
+    | embedding_calls.CALLS
+    | explain_calls.CALLS
+    | time_calls.CALLS
+)
 LOADERS = calls.LOADERS

@@ -44,3 +44,5 @@ ATTRIBUTION_BY_GROUP = "attribution_by_group"
 COMPARE_ATTRIBUTIONS = "compare_attributions"
 DREAM = "dream"
 PATTERN = "pattern"
+#: Checks of the data before any model.
+SPURIOUS_CORRELATION = "spurious_correlation"

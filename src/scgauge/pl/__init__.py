@@ -7,6 +7,7 @@ from ._compare_attributions import compare_attributions
 from ._compare_embeddings import compare_embeddings
 from ._correlation_agreement import correlation_agreement
 from ._distortion import distortion
+from ._distribution_shift import distribution_shift
 from ._dream import dream
 from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
@@ -26,6 +27,7 @@ from ._rnx import rnx
 from ._shepard import shepard
 from ._signature_activity import signature_activity
 from ._signatures import signatures
+from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._transformation import transformation
@@ -41,6 +43,7 @@ __all__ = [
     "compare_embeddings",
     "correlation_agreement",
     "distortion",
+    "distribution_shift",
     "dream",
     "embedding_overlay",
     "embedding_quality",
@@ -60,6 +63,7 @@ __all__ = [
     "shepard",
     "signature_activity",
     "signatures",
+    "spurious_correlation",
     "synthetic_quality",
     "trajectory",
     "transformation",

@@ -3,7 +3,16 @@
 from ._binarize import binarize
 from ._gene_set_mask import gene_set_mask
 from ._hvg_counts import hvg_counts
+from ._length_normalise import rpkm, tpm
 from ._recover_counts import recover_counts
 from ._split import split
 
-__all__ = ["binarize", "gene_set_mask", "hvg_counts", "recover_counts", "split"]
+__all__ = [
+    "binarize",
+    "gene_set_mask",
+    "hvg_counts",
+    "recover_counts",
+    "rpkm",
+    "split",
+    "tpm",
+]

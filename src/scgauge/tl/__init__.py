@@ -6,6 +6,7 @@ from ._attribution_by_group import attribution_by_group
 from ._compare_attributions import compare_attributions
 from ._compare_embeddings import compare_embeddings
 from ._compare_sources import compare_sources
+from ._distribution_shift import DistributionShift, distribution_shift
 from ._dream import dream
 from ._embed import embed
 from ._embedding_distortion import embedding_distortion
@@ -24,6 +25,7 @@ from ._pca_sgd import pca_sgd
 from ._sample import sample
 from ._signature_activity import signature_activity
 from ._signatures import signatures
+from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
 from ._transform_latent import transform_latent
@@ -32,6 +34,7 @@ from ._two_sample_test import two_sample_test
 from ._velocity import velocity
 
 __all__ = [
+    "DistributionShift",
     "FactorMatching",
     "PatternMap",
     "annotate_by_pattern",
@@ -41,6 +44,7 @@ __all__ = [
     "compare_embeddings",
     "compare_log_odds",
     "compare_sources",
+    "distribution_shift",
     "dream",
     "embed",
     "embedding_distortion",
@@ -59,6 +63,7 @@ __all__ = [
     "sample",
     "signature_activity",
     "signatures",
+    "spurious_correlation",
     "synthetic_quality",
     "trajectory",
     "transform_latent",

@@ -1,0 +1,49 @@
+import matplotlib.pyplot as plt
+import pytest
+
+import scgauge
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def shift():
+    adata = scgauge.datasets.simulate_counts(300, 40, rng=0)
+    few = (adata.obs["group"] != "group_0") | (adata.obs_names.str[-1] < "3")
+    return scgauge.tl.distribution_shift(adata[:150], adata[150:][few[150:]], labels_key="group", rng=0)
+
+
+def test_shift_shows_tests_labels_and_genes(shift):
+    evidence, labels, genes = scgauge.pl.distribution_shift(shift, n_genes=5, show=False)
+    assert evidence.get_title(loc="left") == "found: prior"
+    assert len(evidence.patches) == 4
+    # Bars of both sets, each adding to one.
+    widths = [patch.get_width() for patch in labels.patches]
+    assert sum(widths) == pytest.approx(2)
+    largest = shift.genes[shift.genes["part"] == "total"].nlargest(1, "z")["gene"].iloc[0]
+    names = [tick.get_text() for tick in genes.get_yticklabels()]
+    assert len(names) == 5
+    total = shift.genes[shift.genes["part"] == "total"].set_index("gene")["z"].abs()
+    assert set(names) == set(total.nlargest(5).index)
+    assert largest in names or total.nlargest(5).min() > total[largest]
+
+
+def test_shift_without_labels():
+    adata = scgauge.datasets.simulate_counts(120, 40, rng=0)
+    result = scgauge.tl.distribution_shift(adata[:60], adata[60:], n_permutations=99, rng=0)
+    assert len(scgauge.pl.distribution_shift(result, show=False)) == 2
+    with pytest.raises(TypeError, match="DistributionShift|distribution_shift"):
+        scgauge.pl.distribution_shift(result.tests)
+
+
+def test_spurious_correlation_shows_what_was_seen():
+    adata = scgauge.datasets.simulate_counts(60, 100, rng=0)
+    scgauge.tl.spurious_correlation(adata, target="library_size", rng=0)
+    left, right = scgauge.pl.spurious_correlation(adata, show=False)
+    largest = adata.var["spurious_correlation_r"].abs().max()
+    assert any(line.get_xdata()[0] == pytest.approx(largest) for line in left.lines)
+    assert right.collections[-1].get_offsets()[0].tolist() == pytest.approx([60, largest])
