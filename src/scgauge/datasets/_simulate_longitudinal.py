@@ -124,15 +124,7 @@ def simulate_longitudinal(
     measures = np.arange(_ITEMS) * 2 // _ITEMS
     items = states[:, :, measures] + offset + item_rng.normal(0, noise, (n, n_visits, _ITEMS))
     rows = np.repeat(np.arange(n), n_visits)
-    names = [f"subject_{index}" for index in range(n)]
-    obs = pd.DataFrame(
-        {
-            "subject": pd.Categorical.from_codes(rows, names),
-            "time": times.ravel(),
-            "group": pd.Categorical.from_codes(group[rows], table["group"]),
-        },
-        index=[f"{names[row]}_visit_{index % n_visits}" for index, row in enumerate(rows)],
-    )
+    obs = _visits(rows, times, pd.Categorical.from_codes(group[rows], table["group"]))
     truth = {
         "params": params,
         "parameters": table,
@@ -152,6 +144,15 @@ def simulate_longitudinal(
         ),
         obsm={"baseline": variables, "state": states.reshape(-1, 2)},
         uns={keys.TRUTH: truth},
+    )
+
+
+def _visits(rows: np.ndarray, times: np.ndarray, group: pd.Categorical) -> pd.DataFrame:
+    """Return what is noted of each visit: subject, time and group."""
+    names = [f"subject_{index}" for index in range(len(times))]
+    return pd.DataFrame(
+        {"subject": pd.Categorical.from_codes(rows, names), "time": times.ravel(), "group": group},
+        index=[f"{names[row]}_visit_{index % times.shape[1]}" for index, row in enumerate(rows)],
     )
 
 

@@ -98,17 +98,10 @@ def simulate_splat_paths(
     base = gene_rng.gamma(0.6, 1 / 0.3, n_vars)
     outlier = gene_rng.random(n_vars) < 0.05
     base = np.where(outlier, np.median(base) * gene_rng.lognormal(4, 0.5, n_vars), base)
-    depth: list[int] = []
-    logs: list[np.ndarray] = []
-    for parent in params["path_from"]:
-        start = np.log(base) if parent < 0 else logs[parent][-1]
-        depth.append(0 if parent < 0 else depth[parent] + 1)
-        logs.append(_path(start, params, gene_rng))
-    means = np.exp(np.stack(logs))
-
+    means, depth = _tree(np.log(base), params, gene_rng)
     path = cell_rng.permutation(np.arange(n_obs) % len(means))
     step = cell_rng.integers(0, n_steps, n_obs)
-    pseudotime = np.array(depth)[path] + (step + 1) / n_steps
+    pseudotime = depth[path] + (step + 1) / n_steps
     library = params["library_size"] * cell_rng.lognormal(0, 0.2, n_obs)
     mean = means[path, step]
     mean = library[:, None] * mean / mean.sum(1, keepdims=True)
@@ -136,6 +129,16 @@ def simulate_splat_paths(
         var=pd.DataFrame({"base": base, "outlier": outlier}, index=[f"gene_{index}" for index in range(n_vars)]),
         uns={keys.TRUTH: {"params": params, "means": means / means.sum(2, keepdims=True)}},
     )
+
+
+def _tree(origin: np.ndarray, params: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means along all paths, ``(n_paths, n_steps, n_vars)``, and how many paths lie before each."""
+    depth: list[int] = []
+    logs: list[np.ndarray] = []
+    for parent in params["path_from"]:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+        logs.append(_path(origin if parent < 0 else logs[parent][-1], params, rng))
+    return np.exp(np.stack(logs)), np.array(depth)
 
 
 def _path(start: np.ndarray, params: dict[str, Any], rng: np.random.Generator) -> np.ndarray:

@@ -106,11 +106,7 @@ def simulate_time_series(
     table = planted.parameters(design, n_groups)
     grid_times = _check(params)
     gene_rng, cell_rng, rate_rng, count_rng = generator(rng).spawn(4)
-    angles = 2 * np.pi * np.arange(n_groups) / max(n_groups, 2) + np.pi / 4
-    circle = separation / 2 * np.column_stack([np.cos(angles), np.sin(angles)])
-    starts = np.array(planted.START[design]) + circle * (n_groups > 1)
-    starts = np.maximum(starts, 0.2) if design == "lotka-volterra" else starts
-
+    starts = _starts(design, n_groups, separation)
     slot = np.arange(n_obs) % (n_groups * len(grid_times))
     group, time_index = slot % n_groups, slot // n_groups
     states = np.stack(
@@ -123,12 +119,8 @@ def simulate_time_series(
     weights = gene_rng.normal(size=(n_vars, 2))
     base = gene_rng.normal(0, 1, n_vars)
     theta = gene_rng.gamma(5, dispersion / 5, n_vars)
-    centred = z - z.mean(0)
-    centred = centred / max(np.sqrt(np.square(centred).sum(1).mean() / 2), 1e-9)
-    log_share = base + _LOG_SPREAD / np.sqrt(2) * centred @ weights.T
-    share = np.exp(log_share - log_share.max(1, keepdims=True))
     library = library_size * np.exp(cell_rng.normal(-0.045, 0.3, n_obs))
-    mean = library[:, None] * share / share.sum(1, keepdims=True)
+    mean = library[:, None] * _shares(z, base, weights)
     counts = count_rng.poisson(mean / theta * rate_rng.standard_gamma(np.broadcast_to(theta, mean.shape)))
     order = np.lexsort((group, time_index))
     obs = pd.DataFrame(
@@ -152,6 +144,23 @@ def simulate_time_series(
         varm={"loadings": weights},
         uns={keys.TRUTH: truth},
     )
+
+
+def _starts(design: str, n_groups: int, separation: float) -> np.ndarray:
+    """Return the first state of each group, on a circle around that of the design, ``(n_groups, 2)``."""
+    angles = 2 * np.pi * np.arange(n_groups) / max(n_groups, 2) + np.pi / 4
+    circle = separation / 2 * np.column_stack([np.cos(angles), np.sin(angles)])
+    starts = np.array(planted.START[design]) + circle * (n_groups > 1)
+    return np.maximum(starts, 0.2) if design == "lotka-volterra" else starts
+
+
+def _shares(z: np.ndarray, base: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the share of each gene in each cell, ``(n_obs, n_vars)``."""
+    centred = z - z.mean(0)
+    centred = centred / max(np.sqrt(np.square(centred).sum(1).mean() / 2), 1e-9)
+    log_share = base + _LOG_SPREAD / np.sqrt(2) * centred @ weights.T
+    share = np.exp(log_share - log_share.max(1, keepdims=True))
+    return share / share.sum(1, keepdims=True)
 
 
 def _check(params: dict[str, Any]) -> np.ndarray:

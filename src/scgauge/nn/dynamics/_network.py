@@ -26,6 +26,8 @@ class _LearnedField(nn.Module):
     ----------
     n_latent
         Dimension of the state.
+    n_hidden
+        Width of the hidden layers.
     n_context
         Parameters of a group or an individual that the network also sees.
     """
@@ -33,9 +35,10 @@ class _LearnedField(nn.Module):
     memory: Tensor
     horizon: Tensor
 
-    def __init__(self, n_latent: int, *, n_context: int = 0) -> None:
+    def __init__(self, n_latent: int, *, n_hidden: int = 64, n_context: int = 0) -> None:
         super().__init__()
-        self.n_latent, self.n_theta = n_latent, n_context
+        self.n_latent, self.n_hidden, self.n_theta = n_latent, n_hidden, n_context
+        self.n_seen = n_latent + 1 + n_context
         self.theta_names = [f"context{index}" for index in range(1, n_context + 1)]
         self.register_buffer("memory", torch.tensor(0.25))
         self.register_buffer("horizon", torch.tensor(1.0))
@@ -54,20 +57,14 @@ class Neural(_LearnedField):
 
     The last hidden activation is bounded, and so is :math:`g`: no trajectory escapes.
 
-    Parameters
-    ----------
-    n_latent
-        Dimension of the state.
-    n_hidden
-        Width of the two hidden layers.
-    n_context
-        Parameters of a group or an individual that the network also sees.
+    Parameters are those of every learned field.
     """
 
-    def __init__(self, n_latent: int, *, n_hidden: int = 64, n_context: int = 0) -> None:
-        super().__init__(n_latent, n_context=n_context)
+    def __init__(self, n_latent: int, **size: int) -> None:
+        super().__init__(n_latent, **size)
+        n_hidden = self.n_hidden
         self.network = nn.Sequential(
-            nn.Linear(n_latent + 1 + n_context, n_hidden),
+            nn.Linear(self.n_seen, n_hidden),
             nn.SiLU(),
             nn.Linear(n_hidden, n_hidden),
             nn.SiLU(),
@@ -86,19 +83,13 @@ class Neural(_LearnedField):
 class Potential(_LearnedField):
     r"""Descent in a landscape, :math:`\dot z = -\nabla_z V(z, t, \theta)`, with a bowl :math:`\lambda |z|^2 / 2` in V.
 
-    Parameters
-    ----------
-    n_latent
-        Dimension of the state.
-    n_hidden
-        Width of the two hidden layers.
-    n_context
-        Parameters of a group or an individual that the network also sees.
+    Parameters are those of every learned field.
     """
 
-    def __init__(self, n_latent: int, *, n_hidden: int = 64, n_context: int = 0) -> None:
-        super().__init__(n_latent, n_context=n_context)
-        self.first = nn.Linear(n_latent + 1 + n_context, n_hidden)
+    def __init__(self, n_latent: int, **size: int) -> None:
+        super().__init__(n_latent, **size)
+        n_hidden = self.n_hidden
+        self.first = nn.Linear(self.n_seen, n_hidden)
         self.second = nn.Linear(n_hidden, n_hidden)
         self.last = nn.Linear(n_hidden, 1, bias=False)
         self.raw_decay = nn.Parameter(torch.full((n_latent,), _FIRST_DECAY))
@@ -123,23 +114,24 @@ class LocalLinear(_LearnedField):
 
     :math:`A = U V^\top - \operatorname{diag}(d)` with few columns in :math:`U` and :math:`V` and positive :math:`d`.
 
+    Parameters are those of every learned field, and
+
     Parameters
     ----------
     n_latent
         Dimension of the state.
-    n_hidden
-        Width of the two hidden layers.
-    n_context
-        Parameters of a group or an individual that the network also sees.
     rank
         Columns of :math:`U` and :math:`V`.
+    **size
+        Further arguments of every learned field.
     """
 
-    def __init__(self, n_latent: int, *, n_hidden: int = 64, n_context: int = 0, rank: int = 2) -> None:
-        super().__init__(n_latent, n_context=n_context)
+    def __init__(self, n_latent: int, *, rank: int = 2, **size: int) -> None:
+        super().__init__(n_latent, **size)
+        n_hidden = self.n_hidden
         self.rank = min(rank, n_latent)
         self.network = nn.Sequential(
-            nn.Linear(n_latent + 1 + n_context, n_hidden),
+            nn.Linear(self.n_seen, n_hidden),
             nn.SiLU(),
             nn.Linear(n_hidden, n_hidden),
             nn.Tanh(),
