@@ -68,7 +68,9 @@ def main() -> None:
             print(rows[-3:], flush=True)
     table = pd.DataFrame(rows)
     table["worst"] = table[["genes", "cells", "pairs", "joint"]].max(axis=1)
-    print(table.groupby(["dataset", "source"])[["all", "worst"]].describe(percentiles=[0.05, 0.95]).round(3).to_string())
+    print(
+        table.groupby(["dataset", "source"])[["all", "worst"]].describe(percentiles=[0.05, 0.95]).round(3).to_string()
+    )
     if arguments.out:
         versions = {name: version(name) for name in ("scgauge", "scvi-tools", "torch")}
         result = {"versions": versions, "machine": platform.platform(), "rows": rows}

@@ -182,6 +182,14 @@ class StackEncoder:
         """Apply all that follows: ``(n_cells, n_hidden)`` to latent points ``(n_cells, n_latent)``."""
         return self.encoder.after_first(hidden)
 
+    def posterior(self, hidden: Tensor, covariates: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Raise TypeError: an autoencoder encodes a cell as a point."""
+        message = (
+            "An autoencoder has no posterior and no evidence lower bound. Pass target='latent' or {'gene': name}, or a "
+            "CountVI."
+        )
+        raise TypeError(message)
+
 
 def encoder_network(module: Any) -> EncoderNetwork:
     """Take the encoder of a module apart."""

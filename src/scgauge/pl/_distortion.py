@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.collections import EllipseCollection
-from matplotlib.colors import Normalize
 
 from scgauge._core.checks import check_adata, check_obsm_key
 from scgauge._core.keys import EMBEDDING_DISTORTION
@@ -108,7 +107,15 @@ def distortion(
     size = float(np.clip(14 * 1500 / adata.n_obs, 0.5, 14))
     colors = np.clip(np.nan_to_num(log_area, nan=0, neginf=-limit, posinf=limit), -limit, limit)
     image = panel.scatter(
-        *points.T, c=colors, cmap="RdBu_r", vmin=-limit, vmax=limit, s=size, linewidths=0, rasterized=True
+        points[:, 0],
+        points[:, 1],
+        c=colors,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        s=size,
+        linewidths=0,
+        rasterized=True,
     )
     chosen, side = _on_a_grid(points, n_across)
     values, vectors = np.linalg.eigh(np.asarray(adata.obsm[f"{start}_metric"])[chosen].reshape(-1, 2, 2))

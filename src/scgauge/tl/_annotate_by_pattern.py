@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgauge._core.checks import check_adata, check_obs_key
+from scgauge._core.checks import check_adata, check_obs_key, check_same_genes
 from scgauge._core.keys import PATTERN
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.store import store
 from scgauge._core.thresholds import above, quantile_thresholds
 from scgauge.tl._latent_gene_pairs import as_text, check_pairs, patterns_of
-from scgauge.tl._pairs import check_same_genes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

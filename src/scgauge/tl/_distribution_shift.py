@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scgauge._core.checks import check_adata, check_finite, check_obs_key, check_obsm_key
+from scgauge._core.checks import check_adata, check_finite, check_obs_key, check_obsm_key, check_same_genes
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.rng import RNG, generator
 from scgauge.metrics import mean_decomposition
 from scgauge.tl._cell_space import CellSpace, kind_of
-from scgauge.tl._pairs import check_same_genes
 from scgauge.tl._shift_names import name_shifts, questions_of
 from scgauge.tl._shift_tests import N_FOLDS, expression, labels_given_expression, proportions, within_labels
 

@@ -99,7 +99,7 @@ def _trust(cells: AnnData, basis: str) -> Picture:
     return Picture.of(
         figure,
         f"{name} coloured by how well the neighbours of each cell are kept.",
-        f"Where {name} misleads: pale cells have other neighbours in the picture than in the latent space.",
+        f"Where {name} misleads: dark cells have other neighbours in the picture than in the latent space.",
     )
 
 
