@@ -106,17 +106,8 @@ def distortion(
     limit = max(float(np.percentile(np.abs(log_area[finite]), 98)), 1e-3) if finite.any() else 1.0
     size = float(np.clip(14 * 1500 / adata.n_obs, 0.5, 14))
     colors = np.clip(np.nan_to_num(log_area, nan=0, neginf=-limit, posinf=limit), -limit, limit)
-    image = panel.scatter(
-        points[:, 0],
-        points[:, 1],
-        c=colors,
-        cmap="RdBu_r",
-        vmin=-limit,
-        vmax=limit,
-        s=size,
-        linewidths=0,
-        rasterized=True,
-    )
+    x, y = points.T
+    image = panel.scatter(x, y, c=colors, cmap="RdBu_r", vmin=-limit, vmax=limit, s=size, linewidths=0, rasterized=True)
     chosen, side = _on_a_grid(points, n_across)
     values, vectors = np.linalg.eigh(np.asarray(adata.obsm[f"{start}_metric"])[chosen].reshape(-1, 2, 2))
     radii = np.sqrt(np.maximum(values[:, ::-1], 0))
