@@ -49,7 +49,7 @@ demo: $(RUNTIME) ## train on real cells, draw synthetic ones and write scgauge-d
 
 test: $(DEV) ## check the floors, run the tests and the examples of the docstrings, measure coverage
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests src --doctest-modules -n $(JOBS) --cov --cov-report=term --cov-report=xml \
+	$(BIN)/python -m pytest tests src --doctest-modules -n $(JOBS) --dist loadscope --cov --cov-report=term --cov-report=xml \
 	    $(DATA_FLAG) $(PYTEST_ARGS)
 
 check: $(DEV) ## lint, format, floors, types, spelling, metadata, docs, package
