@@ -38,7 +38,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
-.PHONY: help demo test check docs format clean distclean
+.PHONY: help demo test check docs tutorials format clean distclean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1  /' | column -t -l 3 2> /dev/null \
@@ -66,6 +66,9 @@ check: $(DEV) ## lint, format, floors, types, spelling, metadata, docs, package
 
 docs: $(DEV) ## build the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+tutorials: $(DEV) ## build the documentation with every tutorial executed
+	SCGAUGE_TUTORIALS=1 $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/tutorials
 
 format: $(DEV) ## put the code into the house style
 	$(BIN)/ruff check --fix-only .

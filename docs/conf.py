@@ -52,6 +52,8 @@ html_theme_options = {
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
+# Tutorials take minutes: `make tutorials` runs them, `make docs` shows their text.
+nb_execution_excludepatterns = [] if os.environ.get("SCGAUGE_TUTORIALS") else ["tutorials/*"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True

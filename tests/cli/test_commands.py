@@ -78,6 +78,20 @@ def test_check_fails_where_cells_are_worse_than_allowed(folder):
     assert run("check", place / "cells.h5ad", place / "synthetic.h5ad", "--at-most", 0.0001).exit_code == 3
 
 
+def test_embed_writes_pictures_and_scores_them(folder, tmp_path):
+    place, _, _ = folder
+    out = tmp_path / "embedded.h5ad"
+    made = run(
+        "embed", place / "cells.h5ad", "--methods", "pca,vae", "--model", place / "model", "--out", out, "--json"
+    )
+    assert made.exit_code == 0, made.output
+    printed, written = json.loads(made.stdout), ad.read_h5ad(out)
+    assert written.obsm["X_embed_pca"].shape == (480, 2)
+    assert written.obsm["X_embed_vae"].shape == (480, 3)
+    recall = written.obs["embedding_quality_X_embed_pca_recall"].mean()
+    assert printed["X_embed_pca, share of 15 neighbours kept"] == pytest.approx(recall)
+
+
 def test_explain_names_genes_and_writes_attributions(folder, tmp_path):
     place, _, _ = folder
     out = tmp_path / "explained.h5ad"
@@ -109,6 +123,7 @@ def test_report_writes_a_page(folder, tmp_path, monkeypatch):
         (("sample", "{model}", "{cells}", "--out", "absent/file.h5ad"), "a folder that exists"),
         (("check", "{cells}", "{cells}", "--labels", "absent"), "Did not find groupby='absent'"),
         (("check", "{cells}", "{cells}", "--holdout", "{cells}"), "share 480 cell names"),
+        (("embed", "{cells}", "--methods", "pca,som"), "som"),
         (("explain", "{model}", "{cells}", "--groupby", "absent"), "absent"),
         (("report", "{model}", "{cells}", "--labels", "absent"), "Did not find labels_key='absent'"),
     ],
@@ -140,5 +155,5 @@ def test_other_genes_are_named(folder, tmp_path):
 
 
 def test_every_command_has_an_example():
-    for command in ("train", "sample", "check", "explain", "report"):
+    for command in ("train", "sample", "check", "embed", "explain", "report"):
         assert f"scgauge {command}" in " ".join(run(command, "--help").stdout.split()), command

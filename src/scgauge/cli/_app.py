@@ -5,6 +5,7 @@ import typer
 
 from scgauge.cli._check import check
 from scgauge.cli._demo import demo
+from scgauge.cli._embed import embed
 from scgauge.cli._explain import explain
 from scgauge.cli._report import report
 from scgauge.cli._sample import sample
@@ -18,7 +19,7 @@ app = typer.Typer(
     # A fault of ours shows as Python shows it, without the contents of every variable.
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, sample, check, explain, report):
+for command in (demo, train, sample, check, embed, explain, report):
     app.command()(command)
 
 
