@@ -1,8 +1,7 @@
 """When a check is passed: the thresholds of all verdicts, and the sentences that say so.
 
-The thresholds of the scoreboard are calibrated (``benchmarks/verdicts.py``; numbers on the benchmarks page of the
-documentation): real cells pass against real cells, Poisson copies and independent-genes copies fail. The others are
-conventions, named as such on the page.
+They are conventions, named as such on the page. ``benchmarks/verdicts.py`` measures how real cells, Poisson copies and
+independent-genes copies score.
 """
 
 from __future__ import annotations
