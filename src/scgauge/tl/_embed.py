@@ -82,7 +82,7 @@ def embed(  # noqa: PLR0913 - eight without `rng`, `progress`, `key_added` and `
         Trained model whose latent means are the embedding ``"vae"``, in place of a new one. It keeps its number of
         dimensions.
     options
-        Further arguments by method: for t-SNE those of :class:`openTSNE.TSNE` (:class:`sklearn.manifold.TSNE` where
+        Further arguments by method: for t-SNE those of ``openTSNE.TSNE`` (:class:`sklearn.manifold.TSNE` where
         openTSNE is not installed), for UMAP ``n_neighbors`` and those of :func:`scanpy.tl.umap`, for models those of
         the class and of its ``train``, for example ``{"vae": {"max_epochs": 100}}``.
     rng
