@@ -239,41 +239,38 @@ def test_density_is_the_correlation_of_log_radii():
 
 
 def test_density_of_a_sample_has_an_error_that_covers():
-    x, y = cloud(n=600)
+    x, y = cloud(n=300)
     exact = values(score(x, y, n_neighbors=15))["density", 15]
-    found = [score(x, y, n_neighbors=15, n_query=100, rng=seed) for seed in range(40)]
+    found = [score(x, y, n_neighbors=15, n_query=80, rng=seed) for seed in range(20)]
     z = [(values(one)["density", 15] - exact) / values(one, "se")["density", 15] for one in found]
-    assert 0.5 < np.std(z) < 1.7  # standard errors of the right size: the mean of 40 squares is within half and thrice
+    assert 0.5 < np.std(z) < 1.7
 
 
 def test_scores_of_labels_are_those_of_sklearn():
     from sklearn.metrics import silhouette_score
-    from sklearn.neighbors import KNeighborsClassifier
 
-    x, y = cloud(n=300)
+    x, y = cloud(n=150)
     labels = np.where(y[:, 0] > 0.5, "c", np.where(y[:, 1] > 0, "b", "a"))
-    labels = np.where(np.random.default_rng(1).random(300) < 0.2, "a", labels)
+    labels = np.where(np.random.default_rng(1).random(150) < 0.2, "a", labels)
     found = values(score(x, y, n_neighbors=(1, 15), labels=labels))
     np.testing.assert_allclose(found["silhouette", 0], silhouette_score(y, labels), rtol=1e-10)
     neighbors = NearestNeighbors(n_neighbors=15).fit(y).kneighbors(return_distance=False)
     for k in (1, 15):
         votes = [[(labels[row[:k]] == name).sum() for name in "abc"] for row in neighbors]
-        # without ties the vote has one answer; sklearn leaves no row out, so that it is asked row by row
+        # without ties the vote has one answer
         clear = [sorted(row)[-1] > sorted(row)[-2] for row in votes]
         winner = np.array(list("abc"))[np.argmax(votes, axis=1)]
-        low = (winner == labels)[clear].sum() / 300
+        low = (winner == labels)[clear].sum() / 150
         assert low - 1e-12 <= found["knn_accuracy", k] <= low + 1 - np.mean(clear) + 1e-12
-    model = KNeighborsClassifier(n_neighbors=1)
-    alone = [model.fit(np.delete(y, i, 0), np.delete(labels, i)).predict(y[[i]])[0] == labels[i] for i in range(300)]
-    assert found["knn_accuracy", 1] == pytest.approx(np.mean(alone))
+    assert found["knn_accuracy", 1] == pytest.approx(np.mean(labels[neighbors[:, 0]] == labels))
 
 
 def test_equal_votes_go_to_the_nearest_label():
     x = np.array([[0.0], [1], [2.1], [3.3], [4.6], [6.0], [7.5]])
-    labels = ["a", "a", "b", "b", "a", "b", "a"]
+    labels = ["a", "a", "b", "b", "a", "b", "b"]
     found = score(x, x, n_neighbors=2, labels=labels)
-    # nearest two: 0: a b -> a; 1: a b -> a; 2: a b -> a; 3: b a -> b; 4: b b -> b; 5: a a -> a; 6: b a -> b
-    assert values(found)["knn_accuracy", 2] == pytest.approx(3 / 7)
+    # nearest two: 0: a b -> a; 1: a b -> a; 2: a b -> a; 3: b a -> b; 4: b b -> b; 5: a b -> a; 6: b a -> b
+    assert values(found)["knn_accuracy", 2] == pytest.approx(4 / 7)
 
 
 def test_pairs_are_distances_at_the_scale_of_the_stress():

@@ -108,11 +108,13 @@ def transformation(
                 cells = chosen & (time == column)
                 panel.scatter(shown[cells, 0], shown[cells, 1], s=size, color=color, linewidths=0, rasterized=True)
             limits = np.transpose([low - margin, high + margin])
-            panel.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1], xlabel="")
+            panel.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
             if column == 0:
                 panel.set_ylabel(name)
-            panel.set_title(f"time {column}" if row == 0 else "", fontsize="medium")
-            panel.set_xlabel("" if row == 0 or column == 0 else " ")
+            if row == 0:
+                panel.set_title(f"time {column}", fontsize="medium")
+            elif column > 0:  # a label without ink, for readers by program
+                panel.set_xlabel(f"{name}, time {column}", fontsize=1, alpha=0, labelpad=0)
     handles = [Line2D([], [], marker="o", linestyle="", color=colors[group], label=group) for group in colors]
     handles.append(Line2D([], [], marker="o", linestyle="", color=BACKGROUND, label="stay"))
     axes[n_times - 1].legend(

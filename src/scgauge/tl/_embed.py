@@ -32,6 +32,17 @@ def _package(name: str) -> str:
     return f"{package} {version(package)}" if package else ""
 
 
+def _table(found: Mapping[str, np.ndarray], bases: Mapping[str, str]) -> pd.DataFrame:
+    """Which method made which embedding with what."""
+    columns = {
+        "method": list(found),
+        "basis": list(bases.values()),
+        "n_dims": [points.shape[1] for points in found.values()],
+        "package": [_package(name) for name in found],
+    }
+    return pd.DataFrame(columns)
+
+
 def embed(  # noqa: PLR0913 - eight without `rng`, `progress`, `key_added` and `copy`
     adata: AnnData,
     *,
@@ -82,7 +93,7 @@ def embed(  # noqa: PLR0913 - eight without `rng`, `progress`, `key_added` and `
         Trained model whose latent means are the embedding ``"vae"``, in place of a new one. It keeps its number of
         dimensions.
     options
-        Further arguments by method: for t-SNE those of :class:`openTSNE.TSNE` (:class:`sklearn.manifold.TSNE` where
+        Further arguments by method: for t-SNE those of ``openTSNE.TSNE`` (:class:`sklearn.manifold.TSNE` where
         openTSNE is not installed), for UMAP ``n_neighbors`` and those of :func:`scanpy.tl.umap`, for models those of
         the class and of its ``train``, for example ``{"vae": {"max_epochs": 100}}``.
     rng
@@ -149,14 +160,6 @@ def embed(  # noqa: PLR0913 - eight without `rng`, `progress`, `key_added` and `
             name, method, cells, n_components=n_components, seed=seed, options=(options or {}).get(name)
         )
     bases = {name: f"X_{key_added}_{name}" for name in found}
-    table = pd.DataFrame(
-        {
-            "method": list(found),
-            "basis": list(bases.values()),
-            "n_dims": [points.shape[1] for points in found.values()],
-            "package": [_package(name) for name in found],
-        }
-    )
     params = {
         "methods": list(wanted),
         "use_rep": use_rep,
@@ -169,4 +172,4 @@ def embed(  # noqa: PLR0913 - eight without `rng`, `progress`, `key_added` and `
         "seed": seed,
     }
     obsm = {bases[name]: points for name, points in found.items()} | {f"X_{key_added}_input": cells.points}
-    return store(adata, copy=copy, obsm=obsm, uns={key_added: {"params": params, "methods": table}})
+    return store(adata, copy=copy, obsm=obsm, uns={key_added: {"params": params, "methods": _table(found, bases)}})

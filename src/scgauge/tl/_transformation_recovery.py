@@ -16,7 +16,7 @@ from scgauge._core.sampling import stratified_rows
 from scgauge._core.store import store
 from scgauge.metrics import energy_distance, sinkhorn_divergence
 from scgauge.metrics import transformation_recovery as recover
-from scgauge.tl._embedding_methods import as_methods, check_options, embed_cells, shared_input
+from scgauge.tl._embedding_methods import EmbeddingInput, as_methods, check_options, embed_cells, shared_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -237,23 +237,12 @@ def transformation_recovery(  # noqa: PLR0913 - seven without `rng`, `progress`,
     wanted = as_methods(methods)
     check_options(options, wanted)
     kinds = list(distances)
-    if n_seeds < 1 or set(kinds) - set(get_args(Distance)):
-        message = f"n_seeds={n_seeds} (at least 1), distances={kinds} (among {list(get_args(Distance))})."
-        raise ValueError(message)
-    if null and "identity" not in adata.layers:
-        message = "Did not find adata.layers['identity']. Run transform_latent with null=True, or pass null=False here."
-        raise KeyError(message)
+    _check_request(adata, n_seeds, kinds, null=null)
     seed_rng, row_rng = generator(rng).spawn(2)
     seeds = [int(seed) for seed in seed_rng.integers(2**31, size=n_seeds)]
     codes = pd.Categorical(truth.labels).codes.astype(np.int64)
     rows = stratified_rows(codes, max(n_max_distances, codes.max() + 1), row_rng)
-    continuous = adata.uns[TRANSFORM_LATENT]["params"]["gene_likelihood"] in _CONTINUOUS
-    inputs = {
-        data: shared_input(
-            _bare(adata, layer), use_rep=None, layer=None, n_pcs=n_pcs, seed=seeds[0], log_normalised=not continuous
-        )
-        for data, layer in {"transformed": None, **({"identity": "identity"} if null else {})}.items()
-    }
+    inputs = _inputs(adata, n_pcs, seeds[0], null=null)
     scores: list[tuple] = []
     kept: dict[str, np.ndarray] = {}
     between = [("truth", 0, *row) for row in _distances_of(truth.latent, truth, kinds, rows)]
@@ -286,6 +275,23 @@ def transformation_recovery(  # noqa: PLR0913 - seven without `rng`, `progress`,
     }
     uns = {key_added: {"params": params, "scores": table, "distances": clouds}}
     return store(adata, copy=copy, obsm=kept, uns=uns)
+
+
+def _check_request(adata: AnnData, n_seeds: int, kinds: Sequence[str], *, null: bool) -> None:
+    if n_seeds < 1 or set(kinds) - set(get_args(Distance)):
+        message = f"n_seeds={n_seeds} (at least 1), distances={kinds} (among {list(get_args(Distance))})."
+        raise ValueError(message)
+    if null and "identity" not in adata.layers:
+        message = "Did not find adata.layers['identity']. Run transform_latent with null=True, or pass null=False here."
+        raise KeyError(message)
+
+
+def _inputs(adata: AnnData, n_pcs: int, seed: int, *, null: bool) -> dict[str, EmbeddingInput]:
+    """Return what all methods embed: the transformed cells, and those that did not move."""
+    log_normalised = adata.uns[TRANSFORM_LATENT]["params"]["gene_likelihood"] not in _CONTINUOUS
+    layers = {"transformed": None, "identity": "identity"} if null else {"transformed": None}
+    settings = {"use_rep": None, "layer": None, "n_pcs": n_pcs, "seed": seed, "log_normalised": log_normalised}
+    return {data: shared_input(_bare(adata, layer), **settings) for data, layer in layers.items()}  # type: ignore[arg-type]
 
 
 def _bare(adata: AnnData, layer: str | None) -> AnnData:
