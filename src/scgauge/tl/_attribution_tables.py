@@ -80,7 +80,8 @@ def top_genes_table(
     n_genes = min(_TOP_GENES, len(genes))
     tables = []
     for target, name in enumerate(names):
-        order = np.argsort(-mean_abs[:, target], kind="stable")[:n_genes]
+        largest = np.argpartition(-mean_abs[:, target], n_genes - 1)[:n_genes]
+        order = largest[np.lexsort((largest, -mean_abs[largest, target]))]
         tables.append(
             pd.DataFrame(
                 {
