@@ -9,10 +9,12 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from cells import fit, make_cells
 from scipy import sparse
+from scipy.stats import spearmanr
 
 import scgauge
 from scgauge._core.adapter import adapt
 from scgauge.model import CountVI, LinearVI
+from scgauge.tl._attribution_tables import null_cells
 from scgauge.tl._attribution_target import resolve_target
 
 SCANVI = {"labels_key": "type", "unlabeled_category": "unknown", "batch_key": "batch"}
@@ -283,6 +285,17 @@ def test_table_of_genes_and_shuffled_weights(models):
         np.testing.assert_allclose(np.quantile(rows["null"], 0.95), null)  # the table holds all 20 genes
     assert randomised["spearman"].abs().max() < 1
     assert (randomised["null"] > 0).all()
+
+
+def test_shuffled_weights_are_compared_on_the_same_cells(models, monkeypatch):
+    monkeypatch.setattr("scgauge.tl._attribution_tables._NULL_CELLS", 30)
+    found = attribute(models("CountVI"), store="layer")
+    cells = null_cells(120, np.random.default_rng(0).spawn(1)[0])
+    table = found.uns["ig"]["top_genes"]
+    for row in found.uns["ig"]["randomised"].itertuples():
+        true = np.abs(found.layers[f"ig_{row.target}"][cells]).mean(0)
+        shuffled = table[table["target"] == row.target].set_index("gene")["null"].loc[found.var_names]
+        np.testing.assert_allclose(row.spearman, spearmanr(true, shuffled).statistic, atol=0.01)
 
 
 @pytest.mark.parametrize("kind", ["bernoulli", "normal"])

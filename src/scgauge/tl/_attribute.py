@@ -9,7 +9,13 @@ from scgauge._core.keys import IG
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store as write
 from scgauge.tl._attribution_run import check_options, explain
-from scgauge.tl._attribution_tables import by_group_table, completeness_table, randomised_table, top_genes_table
+from scgauge.tl._attribution_tables import (
+    by_group_table,
+    completeness_table,
+    null_cells,
+    randomised_table,
+    top_genes_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,11 +151,14 @@ def attribute(  # noqa: PLR0913 - four of them are not counted: key_added, copy,
         "n_steps": n_steps,
         "n_references": n_references,
         "groupby": groupby,
+        "store": store,
     }
-    kept: dict[str, Any] = {"store": store, "key": key_added, "progress": progress}
-    found = explain(adata, model, target=target, rng=drawn, baseline=baseline, **given, **kept)
+    null = drawn.spawn(1)[0]
+    cells = null_cells(adata.n_obs, null)
+    seen: dict[str, Any] = {"key": key_added, "progress": progress, "remember": cells}
+    found = explain(adata, model, target=target, rng=drawn, baseline=baseline, **given, **seen)
     attributor, targets, genes = found.attributor, found.targets, found.genes
-    randomised, nulls = randomised_table(attributor, adata.n_obs, drawn)
+    randomised, nulls = randomised_table(attributor, cells, found.remembered, null)
     mean_abs, signed = found.mean("absolute"), found.mean("signed")
     result = {
         "params": {

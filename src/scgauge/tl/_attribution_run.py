@@ -33,6 +33,8 @@ _TOLERANCE = 0.01
 _GENES_PER_CELL = 50
 #: Variance of a latent mean over cells under which the dimension says nothing about cells.
 _INACTIVE = 0.01
+#: Cells over which that variance is taken.
+_CELLS_OF_SPREAD = 500
 _KNOWN = {
     "method": ("ig", "saliency", "input_x_gradient", "expected_gradients"),
     "path": ("log1p", "counts"),
@@ -56,6 +58,8 @@ class Explanation:
         Positions of the model's genes among those of the data.
     groups, sizes
         Names of the groups and their numbers of cells.
+    remembered
+        Mean absolute attributions over the cells to remember alone, ``(n_genes, n_targets)``.
     """
 
     attributor: Attributor
@@ -64,6 +68,7 @@ class Explanation:
     positions: np.ndarray
     groups: list[str]
     sizes: np.ndarray
+    remembered: np.ndarray
 
     @property
     def targets(self) -> list[str]:
@@ -107,11 +112,12 @@ def explain(  # noqa: PLR0913 - the arguments of the public function
     groupby: str | None = None,
     store: str = "mean",
     effects: bool = False,
+    remember: np.ndarray | None = None,
     progress: bool = True,
 ) -> Explanation:
     """Explain all cells; see :func:`scgauge.tl.attribute`. Warns of what makes the result doubtful.
 
-    `effects` are summed for groups in any case.
+    `effects` are summed for groups in any case; `remember` are cells whose mean is also wanted by itself.
     """
     trained = adapt(model)
     genes = model_genes(adata, trained)
@@ -126,10 +132,14 @@ def explain(  # noqa: PLR0913 - the arguments of the public function
     attributor = Attributor(adapter, resolved, method, straight, baselines, n_steps, _TOLERANCE)
     _warn_inactive(adapter, resolved.names, target)
     sums = Sums.zeros(len(groups), len(genes), len(resolved.names), effects=effects or groupby is not None)
-    layers = _sum(attributor, sums, codes, store, key, genes, adata.shape, progress=progress)
+    some = np.zeros(adata.n_obs, dtype=bool)
+    some[np.empty(0, dtype=int) if remember is None else remember] = True
+    remembered = Sums.zeros(1, len(genes), len(resolved.names))
+    layers = _sum(attributor, (sums, remembered), codes, some, store, key, genes, adata.shape, progress=progress)
     _warn_incomplete(attributor)
     sizes = np.bincount(codes, minlength=len(groups)).astype(float)
-    return Explanation(attributor, sums, layers, genes, [str(group) for group in groups], sizes)
+    apart = remembered.absolute[0] / max(1, some.sum())
+    return Explanation(attributor, sums, layers, genes, [str(group) for group in groups], sizes, apart)
 
 
 def model_genes(adata: AnnData, adapter: Adapter) -> np.ndarray:
@@ -175,8 +185,9 @@ def _baselines(
 
 def _sum(
     attributor: Attributor,
-    sums: Sums,
+    into: tuple[Sums, Sums],
     codes: np.ndarray,
+    some: np.ndarray,
     kept: str,
     key: str,
     genes: np.ndarray,
@@ -184,7 +195,8 @@ def _sum(
     *,
     progress: bool,
 ) -> dict[str, Any]:
-    """Pass over all cells: add to the sums of each group, and return what is kept of each cell."""
+    """Pass over all cells: add to the sums of groups and of `some` cells, and return what is kept of each cell."""
+    sums, remembered = into
     names = attributor.target.names
     parts: dict[str, list[Any]] = {name: [] for name in names} if kept != "mean" else {}
     with tqdm(total=len(codes), desc="Attributing", unit="cell", delay=2, disable=not progress) as bar:
@@ -192,6 +204,9 @@ def _sum(
             difference = attributor.difference(cells) if sums.effects else None
             for target, block in enumerate(values):
                 sums.add(block, codes[cells], target, difference)
+                if some[cells].any():
+                    rows = np.flatnonzero(some[cells])
+                    remembered.add(block[rows], np.zeros(len(rows), dtype=int), target)
                 if kept == "layer":
                     dense = np.full((len(block), shape[1]), np.nan, dtype=np.float32)
                     dense[:, genes] = block.cpu().numpy()
@@ -226,7 +241,7 @@ def _warn_incomplete(attributor: Attributor) -> None:
 def _warn_inactive(adapter: Adapter, names: list[str], target: Any) -> None:
     if isinstance(target, dict) or callable(target) or names == ["elbo"]:
         return
-    network, cells = adapter.encoder_network(), np.arange(min(adapter.matrix.shape[0], 2000))
+    network, cells = adapter.encoder_network(), np.arange(min(adapter.matrix.shape[0], _CELLS_OF_SPREAD))
     z = []
     for some in np.array_split(cells, -(-len(cells) // 256)):
         x = torch.as_tensor(dense_rows(adapter.matrix, some), dtype=torch.float32, device=network.weight.device)

@@ -184,13 +184,16 @@ class Attributor:
         return found
 
     def randomised(self, rng: np.random.Generator) -> Attributor:
-        """Return the same for a copy of the encoder whose weights are shuffled within each matrix."""
-        module = copy.deepcopy(self.adapter.model.module)
+        """Return the same for a copy of the encoder in which the weights into each unit are shuffled."""
+        original = self.adapter.model.module
+        # Of a module that may have millions of parameters, the encoder alone is copied.
+        shared = {id(part): part for part in original.children() if part is not original.z_encoder}
+        module = copy.deepcopy(original, shared)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         with torch.no_grad():
             for parameter in module.z_encoder.parameters():
-                if parameter.dim() > 1:
-                    order = torch.as_tensor(rng.permutation(parameter.numel()), device=parameter.device)
-                    parameter.copy_(parameter.reshape(-1)[order].reshape(parameter.shape))
+                for unit in parameter if parameter.dim() > 1 else ():
+                    unit.copy_(unit[torch.randperm(len(unit), generator=generator).to(unit.device)])
         other = copy.copy(self)
         other.tolerance = None
         other.network = encoder_network(module)
@@ -244,8 +247,9 @@ class Sums:
         for group in np.unique(codes):
             rows = slice(None) if (codes == group).all() else torch.as_tensor(codes == group)
             part = values[rows]
-            self.signed[group, :, target] += part.sum(0).cpu().numpy()
-            self.absolute[group, :, target] += torch.linalg.vector_norm(part, ord=1, dim=0).cpu().numpy()
+            self.signed[group, :, target] += (part.new_ones(len(part)) @ part).cpu().numpy()
+            # A product with ones: several times faster than a sum or norm over the first axis.
+            self.absolute[group, :, target] += (part.new_ones(len(part)) @ part.abs()).cpu().numpy()
             if difference is None or self.product is None or self.square is None:
                 continue
             apart = difference[rows]

@@ -32,8 +32,26 @@ def completeness_table(attributor: Attributor) -> pd.DataFrame:
     )
 
 
-def randomised_table(attributor: Attributor, n_obs: int, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+def null_cells(n_obs: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the cells that are also explained with shuffled weights."""
+    return stratified_rows(np.zeros(n_obs, dtype=int), _NULL_CELLS, rng)
+
+
+def randomised_table(
+    attributor: Attributor, cells: np.ndarray, true: np.ndarray, rng: np.random.Generator
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Attributions of some cells against those of the same network with shuffled weights.
+
+    Parameters
+    ----------
+    attributor
+        What explains the cells.
+    cells
+        The cells.
+    true
+        Their mean absolute attributions, ``(n_genes, n_targets)``.
+    rng
+        Source of the shuffled weights.
 
     Returns
     -------
@@ -43,16 +61,11 @@ def randomised_table(attributor: Attributor, n_obs: int, rng: np.random.Generato
     names = attributor.target.names
     table = pd.DataFrame({"target": names, "spearman": np.nan, "null": np.nan})
     if not attributor.target.reads_model:
-        return table, np.full((len(attributor.adapter.genes), len(names)), np.nan)
-    n_cells = min(n_obs, _NULL_CELLS)
-    cells = stratified_rows(np.zeros(n_obs, dtype=int), n_cells, rng)
-    means = []
-    for explained in (attributor, attributor.randomised(rng)):
-        sums = Sums.zeros(1, len(attributor.adapter.genes), len(names))
-        for target, block in enumerate(explained.attributions(cells)):
-            sums.add(block, np.zeros(len(block), dtype=int), target)
-        means.append(sums.absolute[0] / n_cells)
-    true, shuffled = means
+        return table, np.full(true.shape, np.nan)
+    sums = Sums.zeros(1, *true.shape)
+    for target, block in enumerate(attributor.randomised(rng).attributions(cells)):
+        sums.add(block, np.zeros(len(block), dtype=int), target)
+    shuffled = sums.absolute[0] / len(cells)
     for target in range(len(names)):
         if np.ptp(true[:, target]) > 0 and np.ptp(shuffled[:, target]) > 0:
             table.loc[target, "spearman"] = stats.spearmanr(true[:, target], shuffled[:, target]).statistic
@@ -67,7 +80,8 @@ def top_genes_table(
     n_genes = min(_TOP_GENES, len(genes))
     tables = []
     for target, name in enumerate(names):
-        order = np.argsort(-mean_abs[:, target], kind="stable")[:n_genes]
+        largest = np.argpartition(-mean_abs[:, target], n_genes - 1)[:n_genes]
+        order = largest[np.lexsort((largest, -mean_abs[largest, target]))]
         tables.append(
             pd.DataFrame(
                 {

@@ -61,11 +61,12 @@ def compare_attributions(
 
     ``adata.uns[key_added]`` : :class:`dict`
         ``"params"``; ``"pairs"``: for every two methods (``first``, ``second``; the same twice for runs of one method)
-        a ``statistic``: ``"rank_correlation"`` of importances over the genes that both have; ``"matched_correlation"``,
-        the mean rank correlation of columns paired one to one; ``"overlap"`` of the ``n_top`` genes; its mean over
-        pairs of runs (``value``), their standard deviation (``sd``) and number (``n_pairs``), and what random genes
-        give (``chance``); ``"ranks"``: ``method``, ``gene``, its ``rank`` by importance, and in the column where it is
-        first (``best_rank``, ``column``), medians over runs, missing for genes that a method does not rank;
+        a ``statistic``: ``"rank_correlation"`` of importances over the genes that both have, if these are half of all
+        at least; ``"matched_correlation"``, then, too, the mean rank correlation of columns paired one to one;
+        ``"overlap"`` of the ``n_top`` genes; its mean over pairs of runs (``value``), their standard deviation (``sd``)
+        and number (``n_pairs``), and what random genes give (``chance``);
+        ``"ranks"``: ``method``, ``gene``, its ``rank`` by importance, and in the column where it is first
+        (``best_rank``, ``column`` of the first run), medians over the ``n_runs`` that rank it;
         ``"shuffled"``: ``method``, ``run``, ``target`` and the rank correlation with shuffled weights (``spearman``),
         for results of :func:`scgauge.tl.attribute`.
 
@@ -123,10 +124,11 @@ def _compare(one: pd.DataFrame, other: pd.DataFrame, n_top: list[int]) -> dict[t
     values = pd.DataFrame({"one": importance(one), "other": importance(other)})
     found: dict[tuple[str, int], float] = {}
     both = values.dropna()
-    if len(both) > 2 and (both.nunique() > 1).all():
+    enough = max(3, len(values) / 2)
+    if len(both) >= enough and (both.nunique() > 1).all():
         found["rank_correlation", 0] = float(stats.spearmanr(both["one"], both["other"]).statistic)
     full = one.notna().all(axis=1) & other.notna().all(axis=1)
-    if full.sum() > 2:
+    if full.sum() >= enough:
         matched = match_loadings(one[full].rank().to_numpy(), other[full].rank().to_numpy()).correlation
         found["matched_correlation", 0] = float(np.nanmean(np.abs(matched)))
     for number in n_top:
@@ -163,11 +165,13 @@ def _ranks(runs: dict[str, list[pd.DataFrame]], genes: Sequence[str] | None) -> 
     for name, some in runs.items():
         inside = [run.rank(ascending=False, method="first") for run in some]
         for gene in chosen if genes is None else genes:
-            best = [run.loc[gene].min() for run in inside]
+            best = np.array([run.loc[gene].min() for run in inside])
+            best = best[np.isfinite(best)]
+            middle = float(np.median(best)) if len(best) else np.nan
             ranked = inside[0].loc[gene]
             column = "" if ranked.isna().all() else str(ranked.idxmin())
-            row = {"method": name, "gene": gene, "rank": overall[name][gene], "best_rank": float(np.median(best))}
-            rows.append(row | {"column": column})
+            row = {"method": name, "gene": gene, "rank": overall[name][gene], "best_rank": middle}
+            rows.append(row | {"column": column, "n_runs": len(best)})
     return pd.DataFrame(rows)
 
 
