@@ -3,6 +3,7 @@
 from ._autoencoder import Autoencoder
 from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
+from ._deep_boltzmann_machine import DeepBoltzmannMachine
 from ._linearvi import LinearVI
 from ._odevi import ODEVI
 
@@ -11,5 +12,6 @@ __all__ = [
     "Autoencoder",
     "BayesianLinearVI",
     "CountVI",
+    "DeepBoltzmannMachine",
     "LinearVI",
 ]
