@@ -1,9 +1,10 @@
 """Preparation of counts."""
 
 from ._binarize import binarize
+from ._gene_embedding import gene_embedding
 from ._gene_set_mask import gene_set_mask
 from ._hvg_counts import hvg_counts
 from ._recover_counts import recover_counts
 from ._split import split
 
-__all__ = ["binarize", "gene_set_mask", "hvg_counts", "recover_counts", "split"]
+__all__ = ["binarize", "gene_embedding", "gene_set_mask", "hvg_counts", "recover_counts", "split"]
