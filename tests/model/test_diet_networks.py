@@ -79,7 +79,7 @@ def test_it_goes_with_covariates_ties_and_attributions():
     CountVI.setup_anndata(adata, batch_key="batch", continuous_covariate_keys=["age"])
     model = train(CountVI(adata, n_latent=2, n_hidden=8, encode_covariates=True, gene_embedding_key="gene_embedding"))
     assert first(model).weight.shape == (8, 21)
-    cells = adata[:10].copy()
+    cells = adata[:60].copy()
     with torch.no_grad():
         model.module.z_encoder.mean.weight *= 10  # active dimensions
     scgauge.tl.attribute(cells, model, rng=0, progress=False)
