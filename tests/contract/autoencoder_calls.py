@@ -32,6 +32,9 @@ CALLS: dict[str, Call] = {
     "metrics.set_overlap": Call(
         data=lambda: (np.eye(3, dtype=bool),), bad_data=lambda: (np.ones(3),), match="n_items, n_sets"
     ),
+    "pp.gene_embedding": Call(
+        data=lambda: (normalised(),), kwargs={"n_dims": 3, "rng": 0}, bad={"method": "classes"}, match="split_key"
+    ),
     "pl.signature_activity": Call(
         data=lambda: (_with_activity().copy(),), bad={"group": "nobody"}, error=KeyError, match="nobody"
     ),

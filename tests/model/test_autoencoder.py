@@ -81,7 +81,7 @@ def test_linear_autoencoder_spans_the_space_of_pca(k, data_dir):
     scvi.settings.seed = 0
     Autoencoder.setup_anndata(adata)
     model = Autoencoder(adata, n_latent=k, n_layers=0)
-    model.train(max_epochs=60, train_size=1.0, enable_progress_bar=False, plan_kwargs={"lr": 0.02})
+    model.train(max_epochs=45, train_size=1.0, enable_progress_bar=False, plan_kwargs={"lr": 0.03})
     angles = np.degrees(subspace_angles(model.module.get_loadings(), vectors[:, -k:]))
     assert angles.max() < 1
     dropped = eigenvalues[:-k].sum()

@@ -16,8 +16,8 @@ def test_adam_with_proximal_steps_solves_the_lasso():
     data, target = torch.from_numpy(x), torch.from_numpy(y)
     w = torch.nn.Parameter(torch.zeros(12, dtype=torch.float64))
     optimizer = torch.optim.Adam([w], lr=0.02, eps=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1500)
-    for _ in range(1500):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 900)
+    for _ in range(900):
         optimizer.zero_grad()
         (0.5 * (data @ w - target).square().mean()).backward()
         optimizer.step()

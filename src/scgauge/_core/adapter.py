@@ -302,6 +302,10 @@ class VAEAdapter:
             z = mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
         return self.transform_latent(z)
 
+    def draw_latent(self, mean: np.ndarray, variance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw latent points from their posterior, in the space that the decoder reads."""
+        return self.transform_latent(rng.normal(mean, np.sqrt(variance)))
+
     def transform_latent(self, z: np.ndarray) -> np.ndarray:
         """Bring draws from the posterior into the space that the decoder reads (softmax for a logistic normal)."""
         return self._decoder_input(torch.as_tensor(z)).numpy()

@@ -16,6 +16,7 @@ X_ODEVAE = "X_odevae"
 #: Default ``key_added`` of each writing function, ``<function name>`` unless scanpy has a convention of its own.
 LATENT_DISTANCES = "latent_distances"
 GENE_SETS = "gene_sets"
+GENE_EMBEDDING = "gene_embedding"
 LOADINGS = "loadings"
 EMBEDDING_QUALITY = "embedding_quality"
 EMBED = "embed"

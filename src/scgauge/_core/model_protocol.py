@@ -90,6 +90,9 @@ class Adapter(Protocol):
     def prior(self, context: CellContext, rng: np.random.Generator) -> np.ndarray:
         """Draw latent points from the prior, ``(n_cells, n_latent)``."""
 
+    def draw_latent(self, mean: np.ndarray, variance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw latent points from their posterior, in the space that the decoder reads."""
+
     def transform_latent(self, z: np.ndarray) -> np.ndarray:
         """Bring draws from the posterior into the space that the decoder reads."""
 

@@ -3,6 +3,7 @@
 from ._autoencoder import Autoencoder
 from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
+from ._deep_boltzmann_machine import DeepBoltzmannMachine
 from ._linearvi import LinearVI
 from ._odevi import ODEVI
 from ._supervisedvi import SupervisedVI
@@ -12,6 +13,7 @@ __all__ = [
     "Autoencoder",
     "BayesianLinearVI",
     "CountVI",
+    "DeepBoltzmannMachine",
     "LinearVI",
     "SupervisedVI",
 ]

@@ -15,6 +15,7 @@ from scgauge._core.adapter import VAEAdapter, register_adapter, shell
 from scgauge._core.compat import MODULE_KEYS, silent_transfer
 from scgauge._core.matrix import iter_rows
 from scgauge.model._autoencoder_results import AutoencoderResults
+from scgauge.model._gene_embedding import read_gene_embedding
 from scgauge.model._mask import read_mask
 from scgauge.model._registered_cells import RegisteredCells
 from scgauge.model._start_from_mean import StartFromMean
@@ -87,11 +88,14 @@ class Autoencoder(RegisteredCells, StartFromMean, AutoencoderResults, Unsupervis
         Before the hidden layers comes one with a unit for each set; weights outside the set are exactly zero.
     n_free_units
         With `mask_key`, further units of that layer that read all genes.
+    gene_embedding_key
+        Key in ``adata.varm`` of an embedding of the genes (:func:`scgauge.pp.gene_embedding`, or a data frame): the
+        weights of the first encoder layer are then predicted from it, a diet network :cite:p:`Romero17`. Experimental.
 
     Raises
     ------
     KeyError
-        If there is no such mask in ``adata.varm``.
+        If there is no such mask or embedding in ``adata.varm``.
     ValueError
         If the data do not fit the likelihood, an argument is out of range or options contradict each other.
 
@@ -133,6 +137,7 @@ class Autoencoder(RegisteredCells, StartFromMean, AutoencoderResults, Unsupervis
         n_probes: int = 1,
         mask_key: str | pd.DataFrame | None = None,
         n_free_units: int = 0,
+        gene_embedding_key: str | pd.DataFrame | None = None,
     ) -> None:
         super().__init__(adata, registry)
         network: dict[str, Any] = {
@@ -153,6 +158,11 @@ class Autoencoder(RegisteredCells, StartFromMean, AutoencoderResults, Unsupervis
         if adata is not None:
             self._check_data(adata, gene_likelihood)
         arguments = ", ".join(f"{name}: {value}" for name, value in network.items())
+        if gene_embedding_key is not None:
+            _check_diet(network, mask_key)
+            genes = np.asarray(self.get_var_names()).astype(str)
+            embedding = gene_embedding_key = read_gene_embedding(gene_embedding_key, adata, genes)
+            network["gene_embedding"] = embedding.to_numpy()
         if mask_key is not None:
             # The mask itself is kept, so that a saved model needs no varm.
             mask = read_mask(mask_key, adata, np.asarray(self.get_var_names()).astype(str), n_free_units)
@@ -267,6 +277,16 @@ def _check_network(network: dict[str, Any]) -> None:
             raise ValueError(message)
     if network["noise"] == "masking" and network["noise_level"] >= 1:
         message = f"noise_level={network['noise_level']!r} would mask every entry; a probability below 1 is needed."
+        raise ValueError(message)
+
+
+def _check_diet(network: dict[str, Any], mask: Any) -> None:
+    """Raise ValueError if an option needs weights that a diet network does not own."""
+    if mask is not None:
+        message = "mask_key does not go with gene_embedding_key: weights are free within sets, or predicted."
+        raise ValueError(message)
+    if network["sparsity"] and network["sparsity_target"] == "weights":
+        message = "sparsity of weights does not go with gene_embedding_key, which predicts them; penalise activations."
         raise ValueError(message)
 
 

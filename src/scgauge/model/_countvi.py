@@ -3,6 +3,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.data.fields import (
@@ -17,11 +18,13 @@ from scgauge._core.adapter import VAEAdapter, register_adapter
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import column_sums, get_matrix
 from scgauge.model._base import CountModel
+from scgauge.model._gene_embedding import read_gene_embedding
 from scgauge.model._library import library_prior_of
 from scgauge.module import CountVAE
 from scgauge.nn import LIKELIHOODS
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
     from scgauge.module import Dispersion, NormWhere
@@ -67,11 +70,16 @@ class CountVI(CountModel):
         Whether every layer sees the covariates, not the first alone.
     use_batch_norm, use_layer_norm
         Where to normalise layers: ``"encoder"``, ``"decoder"``, ``"both"`` or ``"none"``.
+    gene_embedding_key
+        Key in ``adata.varm`` of an embedding of the genes (:func:`scgauge.pp.gene_embedding`, or a data frame): the
+        weights of the first encoder layer are then predicted from it, a diet network :cite:p:`Romero17`. Experimental.
 
     Raises
     ------
     ValueError
         If the data do not fit the likelihood or an argument is out of range.
+    KeyError
+        If there is no such embedding in ``adata.varm``.
 
     Examples
     --------
@@ -102,6 +110,7 @@ class CountVI(CountModel):
         deeply_inject_covariates: bool = True,
         use_batch_norm: NormWhere = "both",
         use_layer_norm: NormWhere = "none",
+        gene_embedding_key: str | pd.DataFrame | None = None,
     ) -> None:
         super().__init__(adata, registry)
         network: dict[str, Any] = {
@@ -117,6 +126,11 @@ class CountVI(CountModel):
             "use_batch_norm": use_batch_norm,
             "use_layer_norm": use_layer_norm,
         }
+        if gene_embedding_key is not None:
+            # The embedding itself is kept, so that a saved model and a query need no varm.
+            genes = np.asarray(self.get_var_names()).astype(str)
+            embedding = gene_embedding_key = read_gene_embedding(gene_embedding_key, adata, genes)
+            network["gene_embedding"] = embedding.to_numpy()
         self._build(adata, network)
         self.init_params_ = self._get_init_params(locals())
 
@@ -127,7 +141,8 @@ class CountVI(CountModel):
             self._check_data(adata, network["gene_likelihood"])
         self.module = self._module_cls(**self._data_arguments(network), **network)
         self.module.minified_data_type = self.minified_data_type
-        arguments = ", ".join(f"{name}: {value}" for name, value in network.items())
+        told = {name: value for name, value in network.items() if not isinstance(value, np.ndarray)}
+        arguments = ", ".join(f"{name}: {value}" for name, value in told.items())
         self._model_summary_string = f"{type(self).__name__} model with the following parameters: \n{arguments}."
 
     def _check_arguments(self, network: dict[str, Any]) -> None:

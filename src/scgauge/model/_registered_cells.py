@@ -14,6 +14,7 @@ from scgauge._core.checks import (
 )
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix
+from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
 from scgauge.model._refit import train_params
 
@@ -67,6 +68,7 @@ class RegisteredCells:
         What the training runner of scvi-tools returns.
         """
         train = super().train  # type: ignore[misc]
+        check_no_leak(self, train, args, kwargs)
         self.train_params_ = train_params(train, args, kwargs)
         return train(*args, **kwargs)
 

@@ -2,6 +2,7 @@
 
 from ._autoencoder import AutoencoderModule, Noise, SparsityTarget
 from ._bayesian_ldvae import BayesianLDVAE, Covariance
+from ._boltzmann import BoltzmannModule
 from ._countvae import CountVAE, Dispersion, NormWhere
 from ._ldvae import LDVAE
 from ._odevae import BASELINE_KEY, ODEVAE, TIME_KEY
@@ -13,6 +14,7 @@ __all__ = [
     "TIME_KEY",
     "AutoencoderModule",
     "BayesianLDVAE",
+    "BoltzmannModule",
     "CountVAE",
     "Covariance",
     "Dispersion",

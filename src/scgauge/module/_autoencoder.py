@@ -13,6 +13,7 @@ from scgauge.nn import (
     ActivationName,
     LayerStack,
     LinearHead,
+    PredictedLinear,
     SparseRows,
     TiedStack,
     hutchinson_jacobian_norm,
@@ -58,6 +59,8 @@ class AutoencoderModule(BaseModuleClass):
         See :class:`~scgauge.model.Autoencoder`.
     mask
         Genes of each unit of the first layer, ``(n_input, n_units)``; that layer comes before `hidden`.
+    gene_embedding
+        Embedding of each gene, ``(n_input, n_dims)``, from which the weights of the first layer are predicted.
     """
 
     #: What a training plan of counts may ask.
@@ -81,6 +84,7 @@ class AutoencoderModule(BaseModuleClass):
         contractive: float = 0.0,
         n_probes: int = 1,
         mask: np.ndarray | None = None,
+        gene_embedding: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.spec = LIKELIHOODS[gene_likelihood]
@@ -93,6 +97,8 @@ class AutoencoderModule(BaseModuleClass):
             first = LinearHead(n_input, mask.shape[1], mask=torch.tensor(mask.T.copy(), dtype=torch.bool))
             hidden = (mask.shape[1], *hidden)
         sizes = [n_input, *hidden, n_latent]
+        if gene_embedding is not None:
+            first = PredictedLinear(torch.tensor(gene_embedding, dtype=torch.float32), sizes[1])
         self.z_encoder = LayerStack(sizes, activation=activation, last=latent_activation, first=first)
         self.decoder: LayerStack | TiedStack = (
             TiedStack(self.z_encoder) if tied else LayerStack(sizes[::-1], activation=activation)

@@ -12,7 +12,16 @@ from torch.distributions import Normal, kl_divergence
 
 from scgauge._core.compat import MODULE_KEYS
 from scgauge.module._marginal_likelihood import MarginalLikelihoodMixin
-from scgauge.nn import LIKELIHOODS, CountDecoder, Encoder, GeneLikelihood, LogSoftplus, SparseRows, likelihood
+from scgauge.nn import (
+    LIKELIHOODS,
+    CountDecoder,
+    Encoder,
+    GeneLikelihood,
+    LogSoftplus,
+    PredictedLinear,
+    SparseRows,
+    likelihood,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +75,8 @@ class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
     library_log_means, library_log_vars
         Prior of the log library size of each batch, ``(1, n_batch)``; only for a latent library. ``None`` leaves
         them to be learnt from the training cells when training starts.
+    gene_embedding
+        Embedding of each gene, ``(n_input, n_dims)``, from which the weights of the first encoder layer are predicted.
     **decoder
         Further arguments of the decoder of a subclass.
     """
@@ -91,6 +102,7 @@ class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
         use_layer_norm: NormWhere = "none",
         library_log_means: np.ndarray | None = None,
         library_log_vars: np.ndarray | None = None,
+        gene_embedding: np.ndarray | None = None,
         **decoder: Any,
     ) -> None:
         super().__init__()
@@ -116,7 +128,11 @@ class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
             "dropout_rate": dropout_rate,
         }
         n_encoder = n_input + n_continuous_cov * encode_covariates
-        self.z_encoder = Encoder(n_encoder, n_latent, n_layers=n_layers, **encoder)
+        diet: dict[str, Any] = {}
+        if gene_embedding is not None:
+            embedding = torch.tensor(np.asarray(gene_embedding), dtype=torch.float32)
+            diet["first_linear"] = PredictedLinear(embedding, n_hidden, n_further=n_encoder - n_input)
+        self.z_encoder = Encoder(n_encoder, n_latent, n_layers=n_layers, **encoder, **diet)
         self.l_encoder = None if self.use_observed_lib_size else Encoder(n_encoder, 1, n_layers=1, **encoder)
         self.decoder = self._make_decoder(n_categories, n_layers=n_layers, **layers("decoder"), **decoder)
         self.px_r = self._dispersion_parameter()

@@ -9,6 +9,7 @@ from ._layers import CovariateLinear, FullyConnected
 from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihood, LikelihoodSpec, likelihood
 from ._linear_decoder import LinearDecoder, LinearHead
 from ._matching import MATCHINGS, Matching, MatchingName, make_matching
+from ._predicted_linear import PredictedLinear
 from ._solve import affine_flow, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
@@ -32,6 +33,7 @@ __all__ = [
     "LogSoftplus",
     "Matching",
     "MatchingName",
+    "PredictedLinear",
     "SparseRows",
     "TiedStack",
     "affine_flow",

@@ -32,19 +32,29 @@ class CovariateLinear(nn.Module):
         Number of categories of each covariate.
     bias
         Whether each output has an intercept.
+    linear
+        Layer to use instead of one of torch, with `weight` and `bias`; it is taken as it comes.
     """
 
-    def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = (), *, bias: bool = True) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        n_categories: Sequence[int] = (),
+        *,
+        bias: bool = True,
+        linear: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.linear = nn.Linear(n_in, n_out, bias=bias)
-        if n_in > n_out:
+        self.linear: Any = nn.Linear(n_in, n_out, bias=bias) if linear is None else linear
+        if linear is None and n_in > n_out:
             # The weights of an input side by side, as products with sparse cells read them.
             self.linear.weight = nn.Parameter(torch.empty(n_in, n_out).t())
         self.n_covariates = len(n_categories)
         self.effects = nn.ModuleList(nn.Embedding(n, n_out) for n in n_categories)
         # The spread that torch gives a linear layer on the joined input; a covariate with one category joins nothing.
         bound = (n_in + sum(n for n in n_categories if n > 1)) ** -0.5
-        for parameter in self.parameters():
+        for parameter in self.parameters() if linear is None else self.effects.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, x: Tensor | SparseRows, codes: Sequence[Tensor]) -> Tensor:
@@ -93,6 +103,8 @@ class FullyConnected(nn.Module):
         Whether each layer has layer norm (without learned scale, after batch norm).
     inject_covariates
         Whether every layer sees the covariates, not the first alone.
+    first_linear
+        Linear map of the first layer, see `CovariateLinear`.
     """
 
     def __init__(
@@ -106,13 +118,15 @@ class FullyConnected(nn.Module):
         use_batch_norm: bool = True,
         use_layer_norm: bool = False,
         inject_covariates: bool = True,
+        first_linear: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.linears = nn.ModuleList()
         self.rests = nn.ModuleList()
         for index in range(n_layers):
             sees = tuple(n_categories) if index == 0 or inject_covariates else ()
-            self.linears.append(CovariateLinear(n_in if index == 0 else n_hidden, n_hidden, sees))
+            own = first_linear if index == 0 else None
+            self.linears.append(CovariateLinear(n_in if index == 0 else n_hidden, n_hidden, sees, linear=own))
             rest: list[nn.Module] = []
             if use_batch_norm:
                 rest.append(CellBatchNorm(n_hidden, momentum=0.01, eps=0.001))

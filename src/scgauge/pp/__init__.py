@@ -1,6 +1,7 @@
 """Preparation of counts."""
 
 from ._binarize import binarize
+from ._gene_embedding import gene_embedding
 from ._gene_set_mask import gene_set_mask
 from ._hvg_counts import hvg_counts
 from ._length_normalise import rpkm, tpm
@@ -9,6 +10,7 @@ from ._split import split
 
 __all__ = [
     "binarize",
+    "gene_embedding",
     "gene_set_mask",
     "hvg_counts",
     "recover_counts",

@@ -284,7 +284,7 @@ def _latent_points(adapter: Adapter, request: _Request, context: CellContext) ->
         return adapter.prior(context, request.latent_rng)
     cells, inverse = np.unique(request.cells, return_inverse=True)
     mean, variance = (np.asarray(part, dtype=np.float64)[inverse] for part in adapter.encode(cells))
-    return adapter.transform_latent(request.latent_rng.normal(mean, np.sqrt(variance)))
+    return adapter.draw_latent(mean, variance, request.latent_rng)
 
 
 def draw_cells(

@@ -131,7 +131,7 @@ def signature_activity(  # noqa: PLR0913 - two of them are not counted: key_adde
     names = inside.columns.to_numpy(dtype=object)
     tests, tables = [], []
     for group, reference, one, other in comparisons:
-        found = _test(activity, one, other).assign(signature=names, n_genes=inside.sum(0).to_numpy())
+        found = _test(activity, one, other).assign(signature=names, n_genes=inside.to_numpy().sum(0))
         padj = found["padj"].fillna(1.0).clip(lower=_SMALLEST_P)
         found["front"] = pareto_fronts(np.column_stack((found["difference"].abs(), -np.log10(padj))))
         found["active"] = _active(found, active, n_fronts, n_top)

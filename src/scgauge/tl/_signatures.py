@@ -146,7 +146,7 @@ def _weights(adapter: Adapter, side: Side) -> tuple[pd.DataFrame, str]:
 def _free(adapter: Adapter, side: str, weights: pd.DataFrame) -> np.ndarray:
     """Weights that no mask keeps at zero, genes x nodes booleans."""
     module = adapter.model.module
-    layer: Any = getattr(module.decoder, "scale", None)
+    layer: Any = getattr(getattr(module, "decoder", None), "scale", None)
     if side == "encoder":
         layer = next(iter(getattr(module.z_encoder, "linears", [])), None)
     mask = getattr(layer, "mask", None)

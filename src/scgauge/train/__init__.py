@@ -2,6 +2,7 @@
 
 from ._autoencoder_plan import AutoencoderPlan, proximal_step
 from ._bayesian_plan import BayesianTrainingPlan
+from ._boltzmann_plan import BoltzmannPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
 from ._flow_matching import couple, match_flow, spline_weights
@@ -12,6 +13,7 @@ from ._time_plan import SnapshotPlan
 __all__ = [
     "AutoencoderPlan",
     "BayesianTrainingPlan",
+    "BoltzmannPlan",
     "CellLoader",
     "CellSplitter",
     "CellStore",
