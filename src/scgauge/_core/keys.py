@@ -31,5 +31,10 @@ X_SCGAUGE_UMAP = "X_scgauge_umap"
 DEMO = "scgauge_demo"
 #: Explanations.
 IG = "ig"
+#: Uses of a model.
+IMPUTED = "imputed"
+LATENT_ARITHMETIC = "latent_arithmetic"
 #: Checks of the data before any model.
 SPURIOUS_CORRELATION = "spurious_correlation"
+#: Barcodes of imaging.
+BARCODES = "barcodes"

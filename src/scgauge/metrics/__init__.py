@@ -1,8 +1,10 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
+from ._call_rates import CallRates, call_rates
 from ._classifier import ClassifierTest, classifier_two_sample
 from ._conditional_association import ConditionalAssociation, conditional_association
 from ._conditional_shift import ConditionalShift, conditional_shift
+from ._decode_barcodes import DecodedBarcodes, decode_barcodes
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._embedding_quality import EmbeddingQuality, embedding_quality
@@ -21,14 +23,17 @@ from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._simpson_table import simpson_table
 from ._spurious_correlation import SpuriousCorrelation, spurious_correlation
+from ._thin_counts import thin_counts
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
 
 __all__ = [
+    "CallRates",
     "CellMarginals",
     "ClassifierTest",
     "ConditionalAssociation",
     "ConditionalShift",
+    "DecodedBarcodes",
     "DensityCoverage",
     "DistanceRatio",
     "EmbeddingQuality",
@@ -46,11 +51,13 @@ __all__ = [
     "Silhouette",
     "SpuriousCorrelation",
     "TwoSampleResult",
+    "call_rates",
     "cell_marginals",
     "classifier_two_sample",
     "compare_log_odds",
     "conditional_association",
     "conditional_shift",
+    "decode_barcodes",
     "density_coverage",
     "dependence",
     "distance_ratio",
@@ -72,6 +79,7 @@ __all__ = [
     "silhouette",
     "simpson_table",
     "spurious_correlation",
+    "thin_counts",
     "two_sample_test",
     "varimax",
     "wasserstein_distance",

@@ -8,8 +8,10 @@ from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
+from ._generative_uses import augmentation_gain, imputation_score
 from ._held_out_time import held_out_time
 from ._history import history
+from ._latent_arithmetic import latent_arithmetic
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
@@ -26,6 +28,7 @@ from ._velocity_field import velocity_field
 
 __all__ = [
     "attribution",
+    "augmentation_gain",
     "cell_quality",
     "correlation_agreement",
     "distribution_shift",
@@ -35,6 +38,8 @@ __all__ = [
     "factor_stability",
     "held_out_time",
     "history",
+    "imputation_score",
+    "latent_arithmetic",
     "latent_distances",
     "learning_curve",
     "loadings",

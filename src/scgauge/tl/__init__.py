@@ -1,10 +1,15 @@
 """Checks and explanations on AnnData and trained models."""
 
 from ._attribute import attribute
+from ._augmentation_gain import augmentation_gain
 from ._compare_sources import compare_sources
+from ._decode_barcodes import decode_barcodes
 from ._distribution_shift import DistributionShift, distribution_shift
 from ._embedding_quality import embedding_quality
 from ._held_out_time import held_out_time
+from ._imputation_score import imputation_score
+from ._impute import impute
+from ._latent_arithmetic import latent_arithmetic
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
@@ -23,11 +28,16 @@ __all__ = [
     "DistributionShift",
     "FactorMatching",
     "attribute",
+    "augmentation_gain",
     "compare_log_odds",
     "compare_sources",
+    "decode_barcodes",
     "distribution_shift",
     "embedding_quality",
     "held_out_time",
+    "imputation_score",
+    "impute",
+    "latent_arithmetic",
     "latent_distances",
     "learning_curve",
     "loadings",
