@@ -13,6 +13,7 @@ import scgauge
 
 LABELS = {"x_labels": ["a", "b"] * 20, "y_labels": ["a", "b"] * 20}
 CODE = scgauge.datasets.mhd4_codebook()
+GENE_SETS = {"one": [f"gene{i}" for i in range(6)], "two": [f"gene{i}" for i in range(5, 12)]}
 LENGTHS = np.arange(12) * 100.0 + 500
 
 
@@ -60,6 +61,10 @@ def imputation_scores() -> tuple[pd.DataFrame]:
     return (pd.DataFrame(rows, columns=["method", "statistic", "value", "se"]),)
 
 
+def inferred() -> tuple[pd.DataFrame]:
+    return (scgauge.tl.single_gene_inference(cells(), graph=GENE_SETS, n_genes=4, n_random=2, rng=0, progress=False),)
+
+
 def gains() -> tuple[pd.DataFrame]:
     rows = [(0, n, added, "auc", 0.8) for n in (5, 10) for added in ("nothing", "copies")]
     return (pd.DataFrame(rows, columns=["repeat", "n_kept", "added", "statistic", "value"]),)
@@ -87,6 +92,12 @@ CALLS: dict[str, Call] = {
     "metrics.mean_decomposition": Call(
         data=lambda: (points(0), points(1)), kwargs=LABELS, bad={"x_labels": None}, match="one sample only"
     ),
+    "metrics.rewire_graph": Call(
+        data=lambda: (np.array([[0, 1], [2, 3], [4, 5]]),),
+        kwargs={"rng": 0},
+        bad_data=lambda: (np.array([[0, 1], [1, 0]]),),
+        match="occur twice",
+    ),
     "metrics.spurious_correlation": Call(
         data=lambda: (points(), points(1)[:, 0]),
         kwargs={"n_permutations": 19, "rng": 0},
@@ -100,6 +111,7 @@ CALLS: dict[str, Call] = {
     "pl.imputation_score": Call(data=imputation_scores, bad_data=gains, error=TypeError, match="no result"),
     "pl.distribution_shift": Call(data=shifted, bad_data=lambda: ({},), error=TypeError, match="dict"),
     "pl.latent_arithmetic": Call(data=predicted, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.single_gene_inference": Call(data=inferred, bad_data=gains, error=TypeError, match="no result"),
     "pl.spurious_correlation": Call(data=with_correlations, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pp.rpkm": Call(
         data=lambda: (cells(),),
@@ -144,6 +156,12 @@ CALLS: dict[str, Call] = {
     ),
     "tl.latent_arithmetic": Call(
         data=lambda: (cells(), without_response()), kwargs={**RESPONSE, "rng": 0}, bad={"label": "z"}, match="'z'"
+    ),
+    "tl.single_gene_inference": Call(
+        data=lambda: (cells(),),
+        kwargs={"graph": GENE_SETS, "n_genes": 4, "n_random": 2, "rng": 0, "progress": False},
+        bad={"n_folds": 1},
+        match="n_folds=1",
     ),
     "tl.spurious_correlation": Call(
         data=lambda: (cells(),),

@@ -19,6 +19,7 @@ from ._mean_decomposition import mean_decomposition
 from ._memorization import Memorization, memorization
 from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
+from ._rewire_graph import rewire_graph
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._simpson_table import simpson_table
@@ -76,6 +77,7 @@ __all__ = [
     "neighbor_mixing",
     "poisson_copy",
     "prior_gap",
+    "rewire_graph",
     "silhouette",
     "simpson_table",
     "spurious_correlation",

@@ -20,6 +20,7 @@ from ._marginals import marginals
 from ._memorization import memorization
 from ._patterns import patterns
 from ._rnx import rnx
+from ._single_gene_inference import single_gene_inference
 from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -48,6 +49,7 @@ __all__ = [
     "memorization",
     "patterns",
     "rnx",
+    "single_gene_inference",
     "spurious_correlation",
     "synthetic_quality",
     "trajectory",

@@ -18,6 +18,7 @@ from ._log_odds_ratio import compare_log_odds, log_odds_ratio
 from ._match_factors import FactorMatching, match_factors
 from ._memorization import memorization
 from ._sample import sample
+from ._single_gene_inference import single_gene_inference
 from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -46,6 +47,7 @@ __all__ = [
     "match_factors",
     "memorization",
     "sample",
+    "single_gene_inference",
     "spurious_correlation",
     "synthetic_quality",
     "trajectory",
