@@ -51,7 +51,7 @@ def test_all_entries_are_posterior_means(model):
     # The library of a cell is kept.
     np.testing.assert_allclose(result.layers["imputed"].sum(1), np.asarray(adata.X.sum(1)).ravel(), rtol=1e-3)
     # Deviations: posterior predictive cells have the spread that is told.
-    draws = [scgauge.tl.sample(model, source="posterior", indices=np.arange(400), rng=s).X.toarray() for s in range(30)]
+    draws = [scgauge.tl.sample(model, source="posterior", indices=np.arange(300), rng=s).X.toarray() for s in range(30)]
     told, seen = result.layers["imputed_sd"].mean(), np.std(draws, axis=0, ddof=1).mean()
     np.testing.assert_allclose(told, seen, rtol=0.05)
 
@@ -97,10 +97,10 @@ def test_what_stands_under_the_mask_is_not_kept(model):
 
 
 def test_blocks_of_cells_change_nothing_but_draws(model, monkeypatch):
-    first = scgauge.tl.impute(model.adata, model, n_samples=200, rng=0, progress=False, copy=True)
+    first = scgauge.tl.impute(model.adata, model, n_samples=40, rng=0, progress=False, copy=True)
     monkeypatch.setattr("scgauge.tl._impute.CELLS_AT_ONCE", 64)
-    second = scgauge.tl.impute(model.adata, model, n_samples=200, rng=1, progress=False, copy=True)
-    np.testing.assert_allclose(first.layers["imputed"], second.layers["imputed"], rtol=0.3, atol=0.5)
+    second = scgauge.tl.impute(model.adata, model, n_samples=40, rng=1, progress=False, copy=True)
+    np.testing.assert_allclose(first.layers["imputed"], second.layers["imputed"], rtol=0.5, atol=1.5)
 
 
 def test_bad_input(model):
@@ -194,7 +194,8 @@ def test_augmentation_finds_what_helps():
     # More real cells help, in the mean over repeats and sizes.
     assert wide["real cells"].mean() > wide["nothing"].mean()
     assert table["value"].between(0, 1).all()
-    assert scgauge.tl.augmentation_gain(adata, **arguments).equals(table)
+    few = arguments | {"sizes": [4], "n_repeats": 1}
+    assert scgauge.tl.augmentation_gain(adata, **few).equals(scgauge.tl.augmentation_gain(adata, **few))
     for bad, match in (
         ({"label": "omega"}, "0 of 240 cells have the label 'omega'"),
         ({"sizes": [500]}, r"sizes=\[500\]"),

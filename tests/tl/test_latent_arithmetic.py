@@ -43,7 +43,7 @@ def model(cells):
     CountVI.setup_anndata(known)
     built = CountVI(known, n_latent=4, n_hidden=64, gene_likelihood="poisson")
     plan = {"lr": 1e-2, "n_epochs_kl_warmup": 20}
-    return train_quietly(built, max_epochs=50, batch_size=32, plan_kwargs=plan)
+    return train_quietly(built, max_epochs=40, batch_size=32, plan_kwargs=plan)
 
 
 @pytest.fixture(scope="module")
