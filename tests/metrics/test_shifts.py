@@ -27,11 +27,11 @@ def test_label_shift_equals_fisher_and_exact_enumeration():
 
 def test_label_shift_is_level_under_the_null():
     rng = np.random.default_rng(0)
-    draws = [rng.choice(list("abcd"), (2, 80), p=[0.6, 0.3, 0.08, 0.02]) for _ in range(100)]
+    draws = [rng.choice(list("abcd"), (2, 80), p=[0.6, 0.3, 0.08, 0.02]) for _ in range(60)]
     pvalues = [label_shift(*pair, n_permutations=199, rng=seed).pvalue for seed, pair in enumerate(draws)]
     # Discrete p-values lie above the uniform ones: 5 % and 20 % are not exceeded beyond four standard errors.
     for level in (0.05, 0.2):
-        assert np.mean(np.array(pvalues) <= level) < level + 4 * np.sqrt(level * (1 - level) / 100)
+        assert np.mean(np.array(pvalues) <= level) < level + 4 * np.sqrt(level * (1 - level) / 60)
     assert np.mean(np.array(pvalues) <= 0.5) > 0.3
 
 
@@ -151,13 +151,13 @@ def test_errors_of_the_decomposition_are_those_of_resampling():
     table = mean_decomposition(x, y, x_labels=first, y_labels=second)
     rng = np.random.default_rng(0)
     draws = []
-    for _ in range(80):
+    for _ in range(50):
         i, j = rng.integers(400, size=400), rng.integers(300, size=300)
         draws.append(mean_decomposition(x[i], y[j], x_labels=first[i], y_labels=second[j])["difference"])
     spread = pd.DataFrame(draws).std().to_numpy()
     error = (table["difference"] / table["z"]).to_numpy()
-    # 80 draws: a standard deviation is known to about 8 %.
-    np.testing.assert_allclose(error, spread, rtol=0.35)
+    # 50 draws: a standard deviation is known to about 10 %.
+    np.testing.assert_allclose(error, spread, rtol=0.45)
 
 
 def test_samples_and_labels_must_fit():

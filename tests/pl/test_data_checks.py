@@ -1,4 +1,5 @@
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 import scgauge
@@ -47,3 +48,20 @@ def test_spurious_correlation_shows_what_was_seen():
     largest = adata.var["spurious_correlation_r"].abs().max()
     assert any(line.get_xdata()[0] == pytest.approx(largest) for line in left.lines)
     assert right.collections[-1].get_offsets()[0].tolist() == pytest.approx([60, largest])
+
+
+def test_imputation_score_shows_each_method():
+    rows = [("model", "skill", 0.2, 0.01), ("kNN smoothing", "skill", -0.1, 0.02), ("gene means", "skill", 0.0, 0.0)]
+    rows += [("model", "genes_better", 0.9, None), ("kNN smoothing", "genes_better", 0.4, None)]
+    table = pd.DataFrame(rows, columns=["method", "statistic", "value", "se"])
+    left, right = scgauge.pl.imputation_score(table, show=False)
+    assert [patch.get_width() for patch in left.patches] == [-0.1, 0.2]
+    assert [patch.get_width() for patch in right.patches] == [0.4, 0.9]
+
+
+def test_augmentation_gain_shows_means_of_repeats():
+    rows = [(repeat, n, "copies", "auc", 0.1 * repeat + n / 100) for repeat in (0, 1) for n in (10, 30)]
+    table = pd.DataFrame(rows, columns=["repeat", "n_kept", "added", "statistic", "value"])
+    panel = scgauge.pl.augmentation_gain(table, statistic="auc", show=False)
+    assert panel.lines[0].get_ydata().tolist() == pytest.approx([0.15, 0.35])
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["10", "30"]

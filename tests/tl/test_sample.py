@@ -213,6 +213,71 @@ def test_labels_steer_the_prior_of_scanvi(models):
     assert np.abs(one - two).max() > 0.01
 
 
+@pytest.fixture(scope="module")
+def labelled():
+    setup = {"batch_key": "batch", "labels_key": "type", "categorical_covariate_keys": ["donor", "batch"]}
+    adata = make_cells()
+    return fit(
+        CountVI, adata, setup=setup | {"continuous_covariate_keys": ["age", "size_factor"]}, gene_likelihood="nb"
+    )
+
+
+@pytest.mark.parametrize("source", ["posterior", "aggregate"])
+def test_labels_choose_the_source_cells(labelled, source):
+    types = labelled.adata.obs["type"]
+    asked = sample(labelled, 30, source=source, labels="beta/gamma", rng=0)
+    assert set(asked.obs["type"]) == {"beta/gamma"}
+    if source == "posterior":
+        assert set(types[asked.obs["source_cell"]]) == {"beta/gamma"}
+        members = np.intersect1d(np.flatnonzero(types == "beta/gamma"), labelled.train_indices)
+        assert sample(labelled, source=source, labels="beta/gamma", rng=0).n_obs == len(members)
+    each = np.array(["alpha", "delta"] * 20)
+    mixed = sample(labelled, source=source, labels=each, rng=0)
+    assert mixed.obs["type"].tolist() == each.tolist()
+    # Latent points lie with those of the cells of their label.
+    means = labelled.get_latent_representation()
+    many = sample(labelled, 4000, source=source, labels="alpha", rng=0).obsm["X_latent"].mean(0)
+    cells = np.intersect1d(np.flatnonzero(types == "alpha"), labelled.train_indices)
+    np.testing.assert_allclose(many, means[cells].mean(0), atol=0.12)
+
+
+def test_covariates_as_asked_for(labelled):
+    free = sample(labelled, 200, rng=0)
+    held = sample(labelled, 200, covariates={"donor": "d2", "age": 1.5}, rng=0)
+    assert set(held.obs["donor"]) == {"d2"}
+    assert set(held.obs["age"]) == {1.5}
+    # All else is as without: batches, further covariates, latent points.
+    for column in ("batch", "size_factor"):
+        assert held.obs[column].tolist() == free.obs[column].tolist()
+    assert np.array_equal(held.obsm["X_latent"], free.obsm["X_latent"])
+    assert (held.X != free.X).nnz > 0
+    # The decoder reads what obs says.
+    adapter = adapt(labelled)
+    context = adapter.context(np.arange(3))
+    assert context.cat_covs.shape == (3, 2)
+    ages = np.linspace(-1, 1, 200)
+    assert sample(labelled, 200, covariates={"age": ages}, rng=0).obs["age"].tolist() == ages.tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"covariates": {"height": 1}}, r"'height' is not a covariate of the model; it has \['donor', 'batch', 'age'"),
+        ({"covariates": {"donor": "d9"}}, "'d9' is not a known value of 'donor'"),
+        ({"covariates": {"age": [1.0, 2.0]}}, "one for each of the 96 cells"),
+        ({"covariates": {"age": np.nan}}, "one finite number"),
+        ({"source": "aggregate", "labels": "omega"}, "'omega' is not a known label"),
+        ({"source": "aggregate", "labels": "alpha", "indices": [2]}, "None of the 1 source cells"),
+    ],
+)
+def test_bad_conditions(labelled, arguments, message):
+    cell = int(np.flatnonzero(labelled.adata.obs["type"] != "alpha")[0])
+    if "indices" in arguments:
+        arguments = arguments | {"indices": [cell]}
+    with pytest.raises(ValueError, match=message):
+        sample(labelled, **({"n_obs": 96} | arguments))
+
+
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
 def test_synthetic_cells_survive_files(models, kind, tmp_path):
     import anndata
@@ -236,6 +301,7 @@ def test_synthetic_cells_survive_files(models, kind, tmp_path):
         ({"batch": "b7"}, r"'b7' is not a known batch; choose from \['b1', 'b2'\]"),
         ({"n_obs": 5, "batch": ["b1", "b2"]}, "`batch` has 2 entries for 5 cells"),
         ({"labels": "alpha"}, "`labels` steer the labelled prior of SCANVI"),
+        ({"source": "aggregate", "labels": "alpha"}, "`labels` need a model that was set up with them"),
         ({"library": "paired"}, "the prior has none. Use 'observed'"),
         ({"library": "latent"}, "needs a model with use_observed_lib_size=False"),
         ({"library": "typical"}, "library='typical' was given; choose"),

@@ -229,6 +229,17 @@ class VAEAdapter:
             names = names[: self.module.n_labels]
         return names
 
+    def covariates(self) -> dict[str, np.ndarray | None]:
+        """Covariates by name, in the order of the decoder: their categories, or ``None`` for numbers."""
+        arguments = self.model.registry_["setup_args"]
+        found: dict[str, np.ndarray | None] = {}
+        if arguments.get("categorical_covariate_keys"):
+            state = self._state(REGISTRY_KEYS.CAT_COVS_KEY)
+            found |= {key: np.asarray(state.mappings[key]) for key in state.field_keys}
+        if arguments.get("continuous_covariate_keys"):
+            found |= dict.fromkeys(map(str, self._state(REGISTRY_KEYS.CONT_COVS_KEY).columns))
+        return found
+
     def training_cells(self) -> np.ndarray:
         """Return the indices of the cells that the model was trained on.
 

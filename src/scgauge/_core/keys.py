@@ -45,5 +45,10 @@ ATTRIBUTION_BY_GROUP = "attribution_by_group"
 COMPARE_ATTRIBUTIONS = "compare_attributions"
 DREAM = "dream"
 PATTERN = "pattern"
+#: Uses of a model.
+IMPUTED = "imputed"
+LATENT_ARITHMETIC = "latent_arithmetic"
 #: Checks of the data before any model.
 SPURIOUS_CORRELATION = "spurious_correlation"
+#: Barcodes of imaging.
+BARCODES = "barcodes"

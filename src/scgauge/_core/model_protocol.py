@@ -72,6 +72,9 @@ class Adapter(Protocol):
     def categories(self, key: str) -> np.ndarray:
         """Names behind the codes of ``"batch"`` or ``"labels"``."""
 
+    def covariates(self) -> dict[str, np.ndarray | None]:
+        """Covariates by name, in the order of the decoder: their categories, or ``None`` for numbers."""
+
     def training_cells(self) -> np.ndarray:
         """Return the indices of the cells that the model was trained on."""
 

@@ -2,6 +2,7 @@
 
 from ._blood import covid_balf_liao2020, pbmc_facs, pbmc_scvijl, scgen_kang
 from ._knowledge import clinical_dummy_smartcare, dorothea, gene_sets
+from ._mhd4_codebook import mhd4_codebook
 from ._pbmc68k_counts import pbmc68k_counts
 from ._simulate_binary_blocks import simulate_binary_blocks
 from ._simulate_counts import simulate_counts
@@ -19,6 +20,7 @@ __all__ = [
     "gene_sets",
     "hemato_tusi2018",
     "klein2015_subset",
+    "mhd4_codebook",
     "pbmc68k_counts",
     "pbmc_facs",
     "pbmc_scvijl",

@@ -1,9 +1,11 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
 from ._alignment import Procrustes, linear_cka, procrustes
+from ._call_rates import CallRates, call_rates
 from ._classifier import ClassifierTest, classifier_two_sample
 from ._conditional_association import ConditionalAssociation, conditional_association
 from ._conditional_shift import ConditionalShift, conditional_shift
+from ._decode_barcodes import DecodedBarcodes, decode_barcodes
 from ._density_coverage import DensityCoverage, NeighborMixing, density_coverage, neighbor_mixing
 from ._dependence import MatrixAgreement, dependence, matrix_agreement
 from ._embedding_distortion import EmbeddingDistortion, embedding_distortion
@@ -20,21 +22,25 @@ from ._mean_decomposition import mean_decomposition
 from ._memorization import Memorization, memorization
 from ._null_copies import independent_copy, poisson_copy
 from ._prior_gap import PriorGap, prior_gap
+from ._rewire_graph import rewire_graph
 from ._rotation import varimax
 from ._separation import DistanceRatio, Silhouette, distance_ratio, silhouette
 from ._signatures import SetOverlap, pareto_fronts, set_overlap
 from ._simpson_table import simpson_table
 from ._sinkhorn import sinkhorn_divergence
 from ._spurious_correlation import SpuriousCorrelation, spurious_correlation
+from ._thin_counts import thin_counts
 from ._transformation import TransformationRecovery, transformation_recovery
 from ._two_sample import TwoSampleResult, two_sample_test
 from ._wasserstein import wasserstein_distance
 
 __all__ = [
+    "CallRates",
     "CellMarginals",
     "ClassifierTest",
     "ConditionalAssociation",
     "ConditionalShift",
+    "DecodedBarcodes",
     "DensityCoverage",
     "DistanceRatio",
     "EmbeddingDistortion",
@@ -56,11 +62,13 @@ __all__ = [
     "SpuriousCorrelation",
     "TransformationRecovery",
     "TwoSampleResult",
+    "call_rates",
     "cell_marginals",
     "classifier_two_sample",
     "compare_log_odds",
     "conditional_association",
     "conditional_shift",
+    "decode_barcodes",
     "density_coverage",
     "dependence",
     "distance_ratio",
@@ -84,11 +92,13 @@ __all__ = [
     "poisson_copy",
     "prior_gap",
     "procrustes",
+    "rewire_graph",
     "set_overlap",
     "silhouette",
     "simpson_table",
     "sinkhorn_divergence",
     "spurious_correlation",
+    "thin_counts",
     "transformation_recovery",
     "two_sample_test",
     "varimax",

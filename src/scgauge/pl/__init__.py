@@ -13,8 +13,10 @@ from ._embedding_overlay import embedding_overlay
 from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
+from ._generative_uses import augmentation_gain, imputation_score
 from ._held_out_time import held_out_time
 from ._history import history
+from ._latent_arithmetic import latent_arithmetic
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
@@ -27,6 +29,7 @@ from ._rnx import rnx
 from ._shepard import shepard
 from ._signature_activity import signature_activity
 from ._signatures import signatures
+from ._single_gene_inference import single_gene_inference
 from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -38,6 +41,7 @@ from ._velocity_field import velocity_field
 __all__ = [
     "attribution",
     "attribution_by_group",
+    "augmentation_gain",
     "cell_quality",
     "compare_attributions",
     "compare_embeddings",
@@ -51,6 +55,8 @@ __all__ = [
     "factor_stability",
     "held_out_time",
     "history",
+    "imputation_score",
+    "latent_arithmetic",
     "latent_distances",
     "learning_curve",
     "loadings",
@@ -63,6 +69,7 @@ __all__ = [
     "shepard",
     "signature_activity",
     "signatures",
+    "single_gene_inference",
     "spurious_correlation",
     "synthetic_quality",
     "trajectory",

@@ -3,9 +3,11 @@
 from ._annotate_by_pattern import annotate_by_pattern
 from ._attribute import attribute
 from ._attribution_by_group import attribution_by_group
+from ._augmentation_gain import augmentation_gain
 from ._compare_attributions import compare_attributions
 from ._compare_embeddings import compare_embeddings
 from ._compare_sources import compare_sources
+from ._decode_barcodes import decode_barcodes
 from ._distribution_shift import DistributionShift, distribution_shift
 from ._dream import dream
 from ._embed import embed
@@ -13,6 +15,9 @@ from ._embedding_distortion import embedding_distortion
 from ._embedding_quality import embedding_quality
 from ._embedding_stability import embedding_stability
 from ._held_out_time import held_out_time
+from ._imputation_score import imputation_score
+from ._impute import impute
+from ._latent_arithmetic import latent_arithmetic
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
@@ -25,6 +30,7 @@ from ._pca_sgd import pca_sgd
 from ._sample import sample
 from ._signature_activity import signature_activity
 from ._signatures import signatures
+from ._single_gene_inference import single_gene_inference
 from ._spurious_correlation import spurious_correlation
 from ._synthetic_quality import synthetic_quality
 from ._trajectory import trajectory
@@ -40,10 +46,12 @@ __all__ = [
     "annotate_by_pattern",
     "attribute",
     "attribution_by_group",
+    "augmentation_gain",
     "compare_attributions",
     "compare_embeddings",
     "compare_log_odds",
     "compare_sources",
+    "decode_barcodes",
     "distribution_shift",
     "dream",
     "embed",
@@ -51,6 +59,9 @@ __all__ = [
     "embedding_quality",
     "embedding_stability",
     "held_out_time",
+    "imputation_score",
+    "impute",
+    "latent_arithmetic",
     "latent_distances",
     "learning_curve",
     "loadings",
@@ -63,6 +74,7 @@ __all__ = [
     "sample",
     "signature_activity",
     "signatures",
+    "single_gene_inference",
     "spurious_correlation",
     "synthetic_quality",
     "trajectory",

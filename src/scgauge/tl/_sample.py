@@ -15,8 +15,19 @@ from scgauge._core.adapter import CELLS_AT_ONCE, adapt
 from scgauge._core.draws import LikelihoodSampler
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import plain
+from scgauge.tl._sample_conditions import (
+    cells_of_label,
+    covariate_columns,
+    draw_by_label,
+    labels_key,
+    set_batch,
+    set_covariates,
+    set_labels,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike
 
     from scgauge._core.model_protocol import Adapter, CellContext
@@ -35,6 +46,7 @@ def sample(
     indices: ArrayLike | None = None,
     batch: str | ArrayLike | None = None,
     labels: str | ArrayLike | None = None,
+    covariates: Mapping[str, Any] | None = None,
     library: Literal["observed", "paired", "latent"] | float | ArrayLike | None = None,
     rng: RNG = None,
     progress: bool = True,
@@ -67,7 +79,12 @@ def sample(
     batch
         Batch, or batch of each cell, to decode for. If ``None``, that of the source cell.
     labels
-        Label, or label of each cell, for the labelled prior of SCANVI. If ``None``, drawn in observed proportions.
+        Label, or label of each cell. The labelled prior of SCANVI draws from its law of the label (``None``: labels in
+        observed proportions). Posterior and aggregate, of any model that was set up with a ``labels_key``, draw from
+        source cells of that label. Other priors know no labels.
+    covariates
+        Values of covariates to decode for, by their name: one for all cells or one for each. Covariates that are not
+        named are those of the source cells.
     library
         Library size (or size factor, where the model was set up with them) of each cell:
         ``"observed"`` draws from the source cells of the same batch (default of the prior), ``"paired"`` takes that of
@@ -115,9 +132,10 @@ def sample(
     (5, 20)
     """
     adapter = adapt(model)
-    request = _Request(adapter, n_obs, source, indices, generator(rng))
-    context = _set_batch(adapter, request, batch)
-    context = _set_labels(adapter, request, context, labels)
+    request = _Request(adapter, n_obs, source, indices, generator(rng), labels)
+    context = set_batch(adapter, request, batch)
+    context = set_labels(adapter, request, context, labels)
+    context = set_covariates(adapter, context, covariates)
     mode = library if library is not None else ("observed" if source == "prior" else "paired")
     context = replace(context, exposure=_library(adapter, request, context, mode))
     z = _latent_points(adapter, request, context)
@@ -144,6 +162,7 @@ class _Request:
     source: Source
     indices: ArrayLike | None
     rng: np.random.Generator
+    labels: Any = None
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -153,9 +172,16 @@ class _Request:
             message = f"n_obs={self.n_obs!r} was given; an integer of at least 1 is needed."
             raise ValueError(message)
         self.pool = self._pool()
+        by_label = self.labels is not None and self.source != "prior"
+        if by_label and np.ndim(self.labels) == 0:
+            self.pool = cells_of_label(self.adapter, self.pool, str(self.labels))
+        elif by_label and self.n_obs is None:
+            self.n_obs = len(np.asarray(self.labels))
         n_obs = len(self.pool) if self.n_obs is None else int(self.n_obs)
         self.cells_rng, self.latent_rng, self.library_rng, self.rng = self.rng.spawn(4)
-        if self.source == "posterior" and n_obs <= len(self.pool):
+        if by_label and np.ndim(self.labels):
+            self.cells = draw_by_label(self.adapter, self.pool, np.asarray(self.labels), n_obs, self.cells_rng)
+        elif self.source == "posterior" and n_obs <= len(self.pool):
             keep = (
                 self.cells_rng.choice(len(self.pool), n_obs, replace=False) if n_obs < len(self.pool) else slice(None)
             )
@@ -178,58 +204,6 @@ class _Request:
             message = f"`indices` reach from {pool.min()} to {pool.max()}; the model has the cells 0 to {n_cells - 1}."
             raise ValueError(message)
         return pool
-
-
-def _codes_of(names: str | ArrayLike, known: np.ndarray, n_obs: int, what: str) -> np.ndarray:
-    """Turn one name, or one for each cell, into codes."""
-    wanted = np.asarray(names).astype(str)
-    if wanted.ndim > 0 and len(wanted) != n_obs:
-        message = f"`{what}` has {len(wanted)} entries for {n_obs} cells; pass one name or one for each cell."
-        raise ValueError(message)
-    codes = pd.Index(known).get_indexer(np.broadcast_to(wanted, n_obs))
-    if (codes < 0).any():
-        unknown = np.broadcast_to(wanted, n_obs)[codes < 0][0]
-        message = f"{str(unknown)!r} is not a known {what}; choose from {known.tolist()}."
-        raise ValueError(message)
-    return codes
-
-
-def _set_batch(adapter: Adapter, request: _Request, batch: str | ArrayLike | None) -> CellContext:
-    """Return what the decoder reads for each cell, with the batches that were asked for."""
-    if batch is None:
-        return adapter.context(request.cells)
-    codes = _codes_of(batch, adapter.categories("batch"), len(request.cells), "batch")
-    if request.source == "prior":
-        # Covariates go with the batch: the cell behind them is drawn from the batch itself.
-        of_pool = adapter.context(request.pool).batch
-        for code in np.unique(codes):
-            members = request.pool[of_pool == code]
-            if len(members):
-                rows = codes == code
-                request.cells[rows] = request.cells_rng.choice(members, rows.sum())
-    return replace(adapter.context(request.cells), batch=codes)
-
-
-def _set_labels(
-    adapter: Adapter, request: _Request, context: CellContext, labels: str | ArrayLike | None
-) -> CellContext:
-    if "labelled_prior" not in adapter.capabilities or request.source != "prior":
-        if labels is not None:
-            message = (
-                "`labels` steer the labelled prior of SCANVI; this model, or this source, has none. Leave them out."
-            )
-            raise ValueError(message)
-        return context
-    known = adapter.categories("labels")
-    if labels is not None:
-        return replace(context, labels=_codes_of(labels, known, len(request.cells), "labels"))
-    # Unlabelled cells have a code behind the last label; they say nothing about proportions.
-    observed = adapter.context(request.pool).labels
-    observed = observed[observed < len(known)]
-    unlabelled = context.labels >= len(known)
-    drawn = context.labels.copy()
-    drawn[unlabelled] = request.cells_rng.choice(observed, unlabelled.sum())
-    return replace(context, labels=drawn)
 
 
 def _library(adapter: Adapter, request: _Request, context: CellContext, mode: Any) -> np.ndarray:
@@ -320,6 +294,10 @@ def _assemble(
         obs[registered["batch"]] = pd.Categorical(adapter.categories("batch")[context.batch])
     if "labels" in registered and request.source == "prior":
         obs[registered["labels"]] = pd.Categorical(adapter.categories("labels")[context.labels])
+    elif request.labels is not None:
+        obs[labels_key(adapter)] = pd.Categorical(np.broadcast_to(np.asarray(request.labels).astype(str), len(z)))
+    for name, values in covariate_columns(adapter, context).items():
+        obs[name] = values
     if adapter.likelihood not in _WITHOUT_LIBRARY:
         obs["size_factor" if "size_factor" in adapter.capabilities else keys.LIBRARY] = context.exposure
     if request.source == "posterior":
