@@ -3,16 +3,16 @@
 from ._bayesian_ldvae import BayesianLDVAE, Covariance
 from ._countvae import CountVAE, Dispersion, NormWhere
 from ._ldvae import LDVAE
-from ._odevae import BASELINE_KEY, ODEVAE, TIME_KEY
+from ._longitudinal_vae import LongitudinalVAE
+from ._odevae import ODEVAE
 
 __all__ = [
-    "BASELINE_KEY",
     "LDVAE",
     "ODEVAE",
-    "TIME_KEY",
     "BayesianLDVAE",
     "CountVAE",
     "Covariance",
     "Dispersion",
+    "LongitudinalVAE",
     "NormWhere",
 ]

@@ -7,7 +7,8 @@ from ._layers import CovariateLinear, FullyConnected
 from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihood, LikelihoodSpec, likelihood
 from ._linear_decoder import LinearDecoder, LinearHead
 from ._matching import MATCHINGS, Matching, MatchingName, make_matching
-from ._solve import affine_flow, solve, solve_path, step_error
+from ._smoothing import States, carry, combine, pairs_within
+from ._solve import affine_flow, affine_map, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
 __all__ = [
@@ -28,10 +29,15 @@ __all__ = [
     "Matching",
     "MatchingName",
     "SparseRows",
+    "States",
     "affine_flow",
+    "affine_map",
+    "carry",
+    "combine",
     "count_log_likelihood",
     "likelihood",
     "make_matching",
+    "pairs_within",
     "solve",
     "solve_path",
     "step_error",

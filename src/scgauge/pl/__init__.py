@@ -9,6 +9,7 @@ from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
 from ._held_out_time import held_out_time
 from ._history import history
+from ._individual_trajectories import individual_trajectories
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
 from ._loadings import loadings
@@ -32,6 +33,7 @@ __all__ = [
     "factor_stability",
     "held_out_time",
     "history",
+    "individual_trajectories",
     "latent_distances",
     "learning_curve",
     "loadings",
