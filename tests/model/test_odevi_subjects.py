@@ -7,6 +7,7 @@ import scvi
 import torch
 from cells import train_quietly
 from scipy.linalg import expm
+from sklearn.metrics import adjusted_rand_score
 
 from scgauge import tl
 from scgauge.datasets import simulate_longitudinal
@@ -206,6 +207,19 @@ def test_similar_subjects_by_hand(model):
     assert (positions[:, 0] == np.arange(60)).all()
     np.testing.assert_allclose(weights.sum(1), 1)
     assert (np.diff(weights, axis=1) <= 1e-12).all()
+
+
+def test_groups_of_individuals(model):
+    found = model.get_trajectory_groups(n_groups=2, rng=0)
+    first = model.adata.obs[~model.adata.obs["subject"].duplicated()]
+    assert list(found.index) == list(first["subject"].astype(str))
+    assert adjusted_rand_score(first["group"], found["group"]) > 0.9
+
+
+def test_individuals_have_no_time_to_hold_out(model):
+    adata = make()
+    with pytest.raises(ValueError, match="one of individuals"):
+        tl.held_out_time(adata, model, times=[float(adata.obs["time"].max())])
 
 
 def test_batches_of_similar_subjects_are_of_one_group():
