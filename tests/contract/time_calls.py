@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from contract.calls import Call, cells, model, points
 
 import scgauge
@@ -57,6 +58,11 @@ def with_held_out() -> tuple[AnnData]:
     return (_held_out().copy(),)
 
 
+def bands() -> tuple[pd.DataFrame]:
+    rows = [(name, t, "item", t, t - 1, t + 1) for name in ("anna", "bert") for t in (0.0, 1.0)]
+    return (pd.DataFrame(rows, columns=["subject", "time", "item", "mean", "lower", "upper"]),)
+
+
 CALLS: dict[str, Call] = {
     "datasets.simulate_longitudinal": Call(
         data=lambda: (6,), kwargs={"rng": 0}, bad={"n_visits": 1}, match="n_visits=1"
@@ -71,6 +77,7 @@ CALLS: dict[str, Call] = {
         data=lambda: (points(0), points(1)), bad_data=lambda: (points(0), points(1)[:, :2]), match="has 3 columns"
     ),
     "pl.held_out_time": Call(data=with_held_out, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
+    "pl.individual_trajectories": Call(data=bands, bad={"items": ["nothing"]}, error=KeyError, match="has no item"),
     "pl.trajectory": Call(data=with_trajectory, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.velocity_field": Call(data=with_velocity, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "tl.held_out_time": Call(

@@ -2,9 +2,10 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 
 from scgauge import pl
 
@@ -44,6 +45,22 @@ def test_streamlines_follow_the_velocities(n_latent):
     if n_latent == 2:
         slopes = np.concatenate([np.diff(segment, axis=0) for segment in streams.get_segments()])
         np.testing.assert_allclose(slopes[:, 0], slopes[:, 1], rtol=1e-3, atol=1e-6)
+    plt.close("all")
+
+
+def test_individuals_are_drawn_with_their_bands_and_visits():
+    rows = [(name, t, item, t + n, t, t + 2) for n, name in enumerate("ab") for t in (0.0, 1.0) for item in ("i", "j")]
+    table = pd.DataFrame(rows, columns=["subject", "time", "item", "mean", "lower", "upper"])
+    visits = AnnData(np.arange(6.0).reshape(3, 2), obs={"subject": ["a", "a", "b"], "time": [0.0, 1.0, 0.5]})
+    visits.var_names = ["i", "j"]
+    panels = pl.individual_trajectories(table, visits=visits, show=False)
+    assert [panel.get_title(loc="left") for panel in panels] == ["a", "b"]
+    lines = panels[1].get_lines()
+    np.testing.assert_allclose(lines[0].get_ydata(), [1.0, 2.0])
+    dots = [item.get_offsets() for item in panels[0].collections if isinstance(item, PathCollection)]
+    np.testing.assert_allclose(dots[1], [[0.0, 1.0], [1.0, 3.0]])
+    with pytest.raises(KeyError, match="has no subject"):
+        pl.individual_trajectories(table, subjects=["z"], show=False)
     plt.close("all")
 
 

@@ -134,12 +134,12 @@ class CountVI(CountModel):
         self._build(adata, network)
         self.init_params_ = self._get_init_params(locals())
 
-    def _build(self, adata: AnnData | None, network: dict[str, Any]) -> None:
-        """Check data and arguments, then make the module."""
+    def _build(self, adata: AnnData | None, network: dict[str, Any], **more: Any) -> None:
+        """Check data and arguments, then make the module; `more` are arguments of a module that CountVI has not."""
         self._check_arguments(network)
         if adata is not None:
             self._check_data(adata, network["gene_likelihood"])
-        self.module = self._module_cls(**self._data_arguments(network), **network)
+        self.module = self._module_cls(**more, **self._data_arguments(network), **network)
         self.module.minified_data_type = self.minified_data_type
         told = {name: value for name, value in network.items() if not isinstance(value, np.ndarray)}
         arguments = ", ".join(f"{name}: {value}" for name, value in told.items())
@@ -257,21 +257,26 @@ class CountVI(CountModel):
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
         )
-        fields = [
-            # The model checks every entry, for its likelihood; scvi-tools would look at 20 and warn.
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
-            NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
-            CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-            NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
-        ]
+        fields = cls._count_fields(setup_method_args["setup_args"])
         minify_type = get_minify_type(adata)
         if minify_type is not None:
             fields += cls._get_fields_for_adata_minification(minify_type)
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
+
+    @staticmethod
+    def _count_fields(arguments: dict[str, Any]) -> list[Any]:
+        """Return the fields of the registry that every count model has, by the arguments of its set-up."""
+        return [
+            # The model checks every entry, for its likelihood; scvi-tools would look at 20 and warn.
+            LayerField(REGISTRY_KEYS.X_KEY, arguments["layer"], is_count_data=False),
+            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, arguments["batch_key"]),
+            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, arguments["labels_key"]),
+            NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, arguments["size_factor_key"], required=False),
+            CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, arguments["categorical_covariate_keys"]),
+            NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, arguments["continuous_covariate_keys"]),
+        ]
 
 
 def _warn_of_empty_genes(adata: AnnData, layer: str | None) -> None:

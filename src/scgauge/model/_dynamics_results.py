@@ -6,27 +6,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
-from scipy import sparse
 from scvi import REGISTRY_KEYS
 
-from scgauge._core.adapter import adapt
-from scgauge._core.draws import LikelihoodSampler
-from scgauge._core.keys import LIBRARY, SOURCE_CELL, X_ODEVAE
+from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
 from scgauge._core.rng import RNG, generator
 from scgauge.model._eigen import describe_local, describe_system
-from scgauge.model._time_law import law_of, sources
-from scgauge.module import BASELINE_KEY, TIME_KEY
 from scgauge.nn import solve_path, step_error
-from scgauge.nn.dynamics import LocalLinear, Neural, Potential, theta_names
+from scgauge.nn.dynamics import LocalLinear, LotkaVolterra, Neural, Potential, theta_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from anndata import AnnData
     from numpy.typing import ArrayLike
-
-Kind = Literal["latent", "rates", "counts"]
-Start = Literal["previous", "first", "all"]
 
 #: Difference between n and 2n steps, in spreads of the states, that is not trusted; cells decoded at once.
 _TOLERANCE, _CELLS_AT_ONCE = 1e-2, 512
@@ -43,6 +35,9 @@ class DynamicsResults:
     get_latent_representation: Callable[..., Any]
     get_anndata_manager: Callable[..., Any]
     _validate_anndata: Callable[..., AnnData]
+    _subject_key: Any
+    _subject_paths: Callable[..., np.ndarray]
+    _first_rows: Callable[..., np.ndarray]
 
     @property
     def training_times(self) -> np.ndarray:
@@ -59,12 +54,14 @@ class DynamicsResults:
             message = f"times={times!r} was given; finite numbers in the unit of {self._time_key!r} are needed."
             raise ValueError(message)
         wanted, known = wanted.astype(float), self.training_times
-        gap = np.diff(known).max()
+        # Individuals are seen at many times; how long a way they show tells how far to trust one.
+        gap = np.diff(known).max() if self._subject_key is None else (known[-1] - known[0]) / 4
         beyond = np.maximum(wanted - known[-1], known[0] - wanted).max()
         if beyond > gap * (1 + 1e-9):
             warnings.warn(
-                f"A time lies {beyond:g} outside of the training times {known[0]:g} to {known[-1]:g}; the widest gap "
-                f"between them is {gap:g}. Nothing in the data says what happens there.",
+                f"A time lies {beyond:g} outside of the training times {known[0]:g} to {known[-1]:g}; "
+                f"{'the widest gap between them' if self._subject_key is None else 'a quarter of their span'} is "
+                f"{gap:g}. Nothing in the data says what happens there.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -134,6 +131,9 @@ class DynamicsResults:
     ) -> np.ndarray:
         """Follow cells from their own times along the dynamics.
 
+        A model of individuals (`subject_key`) follows each individual from all its visits at once, combined by inverse
+        variance.
+
         Parameters
         ----------
         adata
@@ -141,7 +141,7 @@ class DynamicsResults:
         times
             Times to pass through, in the unit of the user; before a cell's own time it is followed backward.
         indices
-            Cells to follow, all if ``None``.
+            Cells to follow, all if ``None``; of individuals, any of their visits.
         n_samples
             Number of draws from the posterior of each cell's start; ``None`` starts from its mean.
         rng
@@ -149,7 +149,8 @@ class DynamicsResults:
 
         Returns
         -------
-        Latent points, ``(n_cells, n_times, n_latent)``, with ``n_samples`` in front if it is given.
+        Latent points, ``(n_cells, n_times, n_latent)``, with ``n_samples`` in front if it is given; of individuals
+        ``(n_subjects, n_times, n_latent)``, in the order in which they appear.
 
         Raises
         ------
@@ -158,6 +159,8 @@ class DynamicsResults:
         RuntimeError
             If the model is not trained.
         """
+        if self._subject_key is not None:
+            return self._subject_paths(adata, times, indices, n_samples, rng)
         wanted = self._check_times(times)
         adata, rows = self._cells(adata, indices)
         own = self._times(adata)[rows]
@@ -174,136 +177,6 @@ class DynamicsResults:
             moved = self._move(starts, float(self._scaled(time)), goals, theta[here].repeat(n_draws, 1))
             paths[:, here] = moved.reshape(n_draws, len(here), len(wanted), -1)
         return paths[0] if n_samples is None else paths
-
-    def predict_state(
-        self,
-        adata: AnnData | None = None,
-        *,
-        times: ArrayLike,
-        n_cells: int | None = None,
-        kind: Kind = "counts",
-        start: Start = "previous",
-        rng: RNG = None,
-    ) -> AnnData:
-        """Predict cells at any times, between the snapshots or beyond them.
-
-        Cells of an earlier snapshot, drawn from the posterior of their latent points, are moved to each time and
-        decoded. A predicted cell keeps the covariates of its source. Its library size has the rank, among the
-        predicted cells, that its source has in its snapshot; the law of library sizes at a time between two snapshots
-        lies between theirs (quantile by quantile on the log scale), beyond them it is that of the nearest one.
-
-        Parameters
-        ----------
-        adata
-            Cells to start from, those of the model if ``None``.
-        times
-            Times to predict, in the unit of the user.
-        n_cells
-            Cells to predict at each time; as many as there are to start from if ``None``.
-        kind
-            ``"counts"`` draws from the likelihood; ``"rates"`` gives its mean; ``"latent"`` the latent points.
-        start
-            ``"previous"``: cells of the last time at or before the predicted one (of the first time, for one before
-            it); ``"first"``: cells of the first time; ``"all"``: cells of every time, those of later times backward.
-        rng
-            Seed or Generator.
-
-        Returns
-        -------
-        Cells in the order of `times`, with
-
-        ``X``
-            Counts, expected counts or latent points; genes are those of the model.
-        ``obs``
-            ``"time"``; ``"source_cell"`` and ``"source_time"``; ``"library_size"``; batch and covariates.
-        ``obsm['X_odevae']``
-            Latent points, ``(n_obs, n_latent)``.
-
-        Raises
-        ------
-        ValueError
-            If an argument is out of range.
-        RuntimeError
-            If the model is not trained.
-        """
-        for name, value, allowed in (
-            ("kind", kind, ("latent", "rates", "counts")),
-            ("start", start, ("previous", "first", "all")),
-        ):
-            if value not in allowed:
-                message = f"{name}={value!r} was given; choose from {list(allowed)}."
-                raise ValueError(message)
-        if n_cells is not None and (not isinstance(n_cells, int | np.integer) or n_cells < 1):
-            message = f"n_cells={n_cells!r} was given; an integer of at least 1 is needed."
-            raise ValueError(message)
-        wanted = self._check_times(times)
-        adata, _ = self._cells(adata, None)
-        own = self._times(adata)
-        draw_rng, latent_rng, data_rng = generator(rng).spawn(3)
-        latent = self._latent(adata, np.arange(adata.n_obs), latent_rng)
-        context = adapt(self).context if adata is self.adata else None
-        law = law_of(self, adata, own, context)
-        rows, states = [], []
-        for time in wanted:
-            pool = sources(own, time, start)
-            size = len(pool) if n_cells is None else n_cells
-            if n_cells is not None:
-                pool = draw_rng.choice(pool, size, replace=size > len(pool))
-            moved = np.empty((size, latent.shape[1]))
-            theta = self.module.theta(size, self._baseline(adata, pool)).detach()
-            for begin in np.unique(own[pool]):
-                here = np.flatnonzero(own[pool] == begin)
-                goal = [float(self._scaled(time))]
-                moved[here] = self._move(latent[pool[here]], float(self._scaled(begin)), goal, theta[here])[:, 0]
-            rows.append(pool)
-            states.append(moved)
-        pool, z = np.concatenate(rows), np.concatenate(states)
-        at = np.repeat(wanted, [len(part) for part in rows])
-        exposure = law.at(own[pool], law.exposure[pool], at)
-        return self._assemble(adata, pool, z, at, exposure, law, kind=kind, rng=data_rng)
-
-    def _assemble(
-        self,
-        adata: AnnData,
-        pool: np.ndarray,
-        z: np.ndarray,
-        at: np.ndarray,
-        exposure: np.ndarray,
-        law: Any,
-        *,
-        kind: str,
-        rng: np.random.Generator,
-    ) -> AnnData:
-        """Decode predicted latent points and note where they come from."""
-        arguments = self.registry_["setup_args"]
-        kept = [arguments.get("batch_key"), arguments.get("labels_key")]
-        for several in ("categorical_covariate_keys", "baseline_keys", "continuous_covariate_keys"):
-            kept += arguments.get(several) or []
-        obs = pd.DataFrame(
-            {key: adata.obs[key].to_numpy()[pool] for key in kept if key is not None and key in adata.obs}
-        )
-        obs[self._time_key] = at
-        obs[SOURCE_CELL] = np.asarray(adata.obs_names)[pool]
-        obs["source_time"] = self._times(adata)[pool]
-        if self.module.spec.counts:
-            obs[LIBRARY] = exposure
-        obs.index = [f"predicted_{index}" for index in range(len(obs))]
-        if kind == "latent":
-            names = pd.DataFrame(index=[f"Z_{index}" for index in range(z.shape[1])])
-            return AnnData(z.astype(np.float32), obs=obs, var=names, obsm={X_ODEVAE: z})
-        reader, blocks = adapt(self), []
-        sampler = LikelihoodSampler(self.module.gene_likelihood, rng)
-        for begin in range(0, len(z), _CELLS_AT_ONCE):
-            part = slice(begin, begin + _CELLS_AT_ONCE)
-            parameters = reader.decode(z[part], law.context(pool[part], exposure[part]))
-            values = parameters["mean"] if kind == "rates" else sampler.draw(parameters)
-            blocks.append(
-                sparse.csr_matrix(values.astype(np.float32))
-                if kind == "counts" and self.module.spec.counts
-                else values.astype(np.float32)
-            )
-        x = sparse.vstack(blocks, format="csr") if sparse.issparse(blocks[0]) else np.concatenate(blocks)
-        return AnnData(x, obs=obs, var=pd.DataFrame(index=reader.genes), obsm={X_ODEVAE: z})
 
     @torch.no_grad()
     def get_velocity(
@@ -367,13 +240,21 @@ class DynamicsResults:
         return np.concatenate(blocks)
 
     @torch.no_grad()
-    def get_ode_parameters(self) -> pd.DataFrame:
+    def get_ode_parameters(self, adata: AnnData | None = None) -> pd.DataFrame:
         """Return what the dynamics are, in the unit of the user's time.
 
         Linear and affine fields have one row: the entries of the matrix (``a11``, ...) and of the offset (``c1``, ...),
         the eigenvalues, their half-lives (doubling times where growing, negative) and the fixed point if there is one.
         Fields of other kinds with parameters have these. A learned field has one row for each training time: the
         eigenvalues of its Jacobian and its speed at the mean of the cells of that time.
+
+        A model of individuals (`subject_key`) has one row for each of them; the column ``subject`` names it. Those of a
+        learned field are at its mean latent point and mean time.
+
+        Parameters
+        ----------
+        adata
+            Individuals to describe, those of the model if ``None``; not read without `subject_key`.
 
         Returns
         -------
@@ -384,6 +265,8 @@ class DynamicsResults:
         RuntimeError
             If the model is not trained.
         """
+        if self._subject_key is not None:
+            return self._subject_parameters(adata)
         adata, rows = self._cells(None, None)
         module = self.module.eval()
         theta = module.theta(1, None)
@@ -392,8 +275,45 @@ class DynamicsResults:
             return describe_system(matrix, offset)
         names = theta_names(module.field)
         if names and not isinstance(module.field, Neural | Potential | LocalLinear):
-            return pd.DataFrame([theta[0].double().cpu().numpy()], columns=names)
+            return self._named_parameters(theta)
         own = self._times(adata)
         z = self._latent(adata, rows, None)
         centres = np.stack([z[own == time].mean(0) for time in np.unique(own)])
         return describe_local(module, self._tensor(centres), np.unique(own))
+
+    def _named_parameters(self, theta: torch.Tensor) -> pd.DataFrame:
+        """Parameters of fields that name them; logarithms of rates are those of rates per unit of the user's time."""
+        names = theta_names(self.module.field)
+        values = theta.double().cpu().numpy().copy()
+        if isinstance(self.module.field, LotkaVolterra):
+            values -= np.log(self.module.span)
+        return pd.DataFrame(values, columns=names)
+
+    def _subject_parameters(self, adata: AnnData | None) -> pd.DataFrame:
+        """Parameters of each individual."""
+        adata, rows = self._cells(adata, None)
+        first = self._first_rows(adata, rows)
+        module = self.module.eval()
+        theta = module.theta(len(first), self._baseline(adata, first))
+        subjects = adata.obs[self._subject_key].astype(str).to_numpy()
+        if hasattr(module.field, "system"):
+            systems = zip(
+                *(part.double().cpu().numpy() / module.span for part in module.field.system(theta)), strict=True
+            )
+            table = pd.concat([describe_system(*system) for system in systems], ignore_index=True)
+        elif theta_names(module.field) and not isinstance(module.field, Neural | Potential | LocalLinear):
+            table = self._named_parameters(theta)
+        else:
+            z, own = self._latent(adata, rows, None), self._times(adata)
+            mine = [subjects == subjects[row] for row in first]
+            centres = self._tensor(np.stack([z[row].mean(0) for row in mine]))
+            baseline = self._baseline(adata, first)
+            parts = [
+                describe_local(
+                    module, centres[[i]], np.array([own[row].mean()]), None if baseline is None else baseline[[i]]
+                )
+                for i, row in enumerate(mine)
+            ]
+            table = pd.concat(parts, ignore_index=True)
+        table.insert(0, "subject", subjects[first])
+        return table

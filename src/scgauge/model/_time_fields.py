@@ -28,40 +28,68 @@ class TimeField(NumericalObsField):
         return super().register_field(adata) | {"times": times.tolist()}
 
 
+def baseline_table(adata: AnnData, keys: Sequence[str], obsm_key: str | None) -> pd.DataFrame:
+    """Return the baseline variables of each row: columns of ``obs``, or a matrix or table of ``obsm``.
+
+    Raises
+    ------
+    KeyError
+        If a column or the table does not exist.
+    """
+    for key in keys:
+        check_obs_key(adata, key, argument="baseline_keys")
+    if obsm_key is None:
+        return adata.obs[list(keys)]
+    if obsm_key not in adata.obsm:
+        message = f"Did not find {obsm_key!r} in adata.obsm for baseline_obsm_key; it has {sorted(adata.obsm)}."
+        raise KeyError(message)
+    table = adata.obsm[obsm_key]
+    if isinstance(table, pd.DataFrame):
+        return table
+    values = np.asarray(table, dtype=float).reshape(adata.n_obs, -1)
+    names = [f"{obsm_key}_{index}" for index in range(values.shape[1])]
+    return pd.DataFrame(values, index=adata.obs_names, columns=names)
+
+
 class BaselineField(NumericalJointObsField):
     """Baseline variables of cells or individuals: numbers as they are, categories as one column each."""
 
+    def __init__(self, registry_key: str, keys: list[str] | None, obsm_key: str | None = None) -> None:
+        super().__init__(registry_key, keys)
+        self.obsm_key = obsm_key
+        self._is_empty = not keys and obsm_key is None
+
+    def get_summary_stats(self, state_registry: dict) -> dict:
+        """Return the number of columns of the design."""
+        return {self.count_stat_key: len(state_registry.get(self.COLUMNS_KEY, ()))}
+
     def _design(self, adata: AnnData, levels: dict[str, list[str]]) -> pd.DataFrame:
         columns = {}
-        for key in self.attr_keys:
-            values = adata.obs[key]
+        table = baseline_table(adata, self.attr_keys, self.obsm_key)
+        for key in table.columns:
+            values = table[key]
             if key not in levels:
                 columns[key] = values.astype(float).to_numpy()
                 continue
             text = values.astype(str).to_numpy()
             unseen = sorted(set(text) - set(levels[key]))
             if unseen:
-                message = f"adata.obs[{key!r}] has the categories {unseen}; the model knows {levels[key]}."
+                message = f"The baseline variable {key!r} has the categories {unseen}; the model knows {levels[key]}."
                 raise ValueError(message)
             columns |= {f"{key}={level}": (text == level).astype(float) for level in levels[key]}
         return pd.DataFrame(columns, index=adata.obs_names)
 
     def _levels(self, adata: AnnData) -> dict[str, list[str]]:
-        text = [key for key in self.attr_keys if not pd.api.types.is_numeric_dtype(adata.obs[key])]
-        return {key: sorted(adata.obs[key].astype(str).unique()) for key in text}
+        table = baseline_table(adata, self.attr_keys, self.obsm_key)
+        text = [key for key in table.columns if not pd.api.types.is_numeric_dtype(table[key])]
+        return {key: sorted(table[key].astype(str).unique()) for key in text}
 
     def register_field(self, adata: AnnData) -> dict:
-        """Write the design and note names, categories, means and standard deviations of its columns."""
+        """Write the design and note names and categories of its columns."""
         levels = self._levels(adata)
         design = self._design(adata, levels)
         adata.obsm[self.attr_key] = design
-        spread = design.std(ddof=0).to_numpy()
-        return {
-            self.COLUMNS_KEY: np.asarray(design.columns),
-            "levels": levels,
-            "mean": design.mean().to_numpy(),
-            "sd": np.where(spread > 0, spread, 1.0),
-        }
+        return {self.COLUMNS_KEY: np.asarray(design.columns.astype(str)), "levels": levels}
 
     def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: Any) -> dict:
         """Write the design of other data by the categories of the training data."""
@@ -111,7 +139,7 @@ def check_time(adata: AnnData, key: str, *, snapshots: bool = True) -> np.ndarra
     return times
 
 
-def check_baseline(adata: AnnData, keys: Sequence[str], subject_key: str | None) -> None:
+def check_baseline(adata: AnnData, keys: Sequence[str], subject_key: str | None, obsm_key: str | None = None) -> None:
     """Check baseline variables.
 
     Raises
@@ -119,19 +147,31 @@ def check_baseline(adata: AnnData, keys: Sequence[str], subject_key: str | None)
     KeyError
         If a column does not exist.
     ValueError
-        If values are missing or not finite, or change within a subject.
+        If both kinds are given, or values are missing or not finite, or change within a subject.
     """
-    for key in keys:
-        column = check_obs_key(adata, key, argument="baseline_keys")
-        if pd.api.types.is_numeric_dtype(column) and not np.isfinite(column.to_numpy(dtype=float)).all():
-            message = f"adata.obs[{key!r}] has values that are not finite; baseline_keys needs numbers or categories."
+    if len(keys) and obsm_key is not None:
+        message = "baseline_keys and baseline_obsm_key were given; put the variables into one of them."
+        raise ValueError(message)
+    table = baseline_table(adata, keys, obsm_key)
+    for key in table.columns:
+        column = table[key]
+        numeric = pd.api.types.is_numeric_dtype(column)
+        known = np.isfinite(column.to_numpy(dtype=float)) if numeric else column.notna().to_numpy()
+        if not known.all():
+            row = adata.obs_names[int(np.argmin(known))]
+            where = row if subject_key is None else adata.obs.loc[row, subject_key]
+            message = (
+                f"The baseline variable {key!r} has {int((~known).sum())} values that are missing or not finite, for "
+                f"example of {str(where)!r}. Impute them or drop the variable."
+            )
             raise ValueError(message)
         if subject_key is None:
             continue
         counts = column.astype(object).groupby(adata.obs[subject_key].to_numpy()).nunique()
         if (counts > 1).any():
+            changed = str(counts.index[counts > 1][0])
             message = (
-                f"The baseline variable {key!r} changes within the subject {counts.index[counts > 1][0]!r}; a baseline "
+                f"The baseline variable {key!r} changes within the subject {changed!r}; a baseline "
                 "is one value for all rows of a subject."
             )
             raise ValueError(message)

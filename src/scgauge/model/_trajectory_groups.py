@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Most principal components of the paths that are clustered.
 _COMPONENTS = 10
+#: Times at which trajectories of individuals are compared.
+_GRID = 21
 
 
 class TrajectoryGroups:
@@ -22,6 +24,7 @@ class TrajectoryGroups:
 
     adata: Any
     module: Any
+    _subject_key: Any
     get_trajectories: Callable[..., np.ndarray]
 
     def get_trajectory_groups(
@@ -34,6 +37,8 @@ class TrajectoryGroups:
         share a group. Where ways have not parted yet, at the start of a branching, the probabilities follow where the
         field carries the cell; near a branching point they are as uncertain as the field.
 
+        A model of individuals (`subject_key`) divides these, by their trajectories over the training times.
+
         Parameters
         ----------
         adata
@@ -45,8 +50,8 @@ class TrajectoryGroups:
 
         Returns
         -------
-        Table with one row for each cell: ``"group"``, a category from ``"0"`` for the largest group on, and
-        ``"probability_0"``, ... of the groups.
+        Table with one row for each cell (of individuals, for each of them): ``"group"``, a category from ``"0"`` for
+        the largest group on, and ``"probability_0"``, ... of the groups.
 
         Raises
         ------
@@ -55,7 +60,11 @@ class TrajectoryGroups:
         RuntimeError
             If the model is not trained.
         """
-        paths = self.get_trajectories(adata, times=self.module.times.cpu().numpy())
+        times, names_of = self.module.times.cpu().numpy(), (self.adata if adata is None else adata).obs_names
+        if self._subject_key is not None:
+            times = np.linspace(times[0], times[-1], _GRID)
+            names_of = pd.Index((self.adata if adata is None else adata).obs[self._subject_key].astype(str).unique())
+        paths = self.get_trajectories(adata, times=times)
         if not isinstance(n_groups, int | np.integer) or not 1 <= n_groups <= len(paths):
             message = f"n_groups={n_groups!r} was given; an integer from 1 to {len(paths)} is needed."
             raise ValueError(message)
@@ -68,7 +77,6 @@ class TrajectoryGroups:
         order = np.argsort(-np.bincount(probability.argmax(1), minlength=n_groups), kind="stable")
         probability = probability[:, order]
         names = [str(index) for index in range(n_groups)]
-        index = (self.adata if adata is None else adata).obs_names
-        table = pd.DataFrame(probability, index=index, columns=[f"probability_{name}" for name in names])
+        table = pd.DataFrame(probability, index=names_of, columns=[f"probability_{name}" for name in names])
         table.insert(0, "group", pd.Categorical.from_codes(probability.argmax(1), names))
         return table

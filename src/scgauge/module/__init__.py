@@ -5,19 +5,19 @@ from ._bayesian_ldvae import BayesianLDVAE, Covariance
 from ._boltzmann import BoltzmannModule
 from ._countvae import CountVAE, Dispersion, NormWhere
 from ._ldvae import LDVAE
-from ._odevae import BASELINE_KEY, ODEVAE, TIME_KEY
+from ._longitudinal_vae import LongitudinalVAE
+from ._odevae import ODEVAE
 
 __all__ = [
-    "BASELINE_KEY",
     "LDVAE",
     "ODEVAE",
-    "TIME_KEY",
     "AutoencoderModule",
     "BayesianLDVAE",
     "BoltzmannModule",
     "CountVAE",
     "Covariance",
     "Dispersion",
+    "LongitudinalVAE",
     "Noise",
     "NormWhere",
     "SparsityTarget",

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from scgauge._core.compat import MODULE_KEYS
+from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
 from scgauge.module._countvae import CountVAE
 from scgauge.nn import solve
 from scgauge.nn.dynamics import ParameterNet, check_field, make_field, theta_names
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scgauge.nn import Matching
-
-#: Keys of the data registry that only time series have.
-TIME_KEY, BASELINE_KEY = "time", "baseline"
 
 
 class ODEVAE(CountVAE):
@@ -51,6 +49,8 @@ class ODEVAE(CountVAE):
         Arguments of a field given by name.
     n_baseline
         Number of baseline variables.
+    baseline_dropout
+        Share of the baseline variables that is hidden at random in training.
     **network
         Passed to :class:`CountVAE`.
     """
@@ -65,19 +65,27 @@ class ODEVAE(CountVAE):
         dynamics: str | nn.Module = "neural",
         dynamics_kwargs: dict[str, Any] | None = None,
         n_baseline: int = 0,
+        baseline_dropout: float = 0.0,
         **network: Any,
     ) -> None:
         super().__init__(n_input, **network)
         self.register_buffer("times", torch.as_tensor(np.asarray(times, dtype=np.float64)))
         self.origin, self.span = float(times[0]), float(times[-1] - times[0])
         if isinstance(dynamics, str):
-            context = {"n_context": min(n_baseline, self.n_latent)}
-            self.field = make_field(dynamics, self.n_latent, **context, **(dynamics_kwargs or {}))
+            options = dict(dynamics_kwargs or {})
+            if isinstance(options.get("fixed"), dict):  # known rates are per unit of the user's time
+                options["fixed"] = {name: self.span * value for name, value in options["fixed"].items()}
+            self.field = make_field(dynamics, self.n_latent, n_context=min(n_baseline, self.n_latent), **options)
         else:
             check_field(dynamics, self.n_latent)
             self.field = deepcopy(dynamics)
         self.n_baseline = n_baseline
-        self.parameter_net = ParameterNet(len(theta_names(self.field)), n_baseline=n_baseline)
+        self.parameter_net = ParameterNet(
+            len(theta_names(self.field)),
+            n_baseline=n_baseline,
+            dropout=baseline_dropout,
+            first=getattr(self.field, "first_theta", 0.0),
+        )
         if isinstance(dynamics, str) and hasattr(self.field, "memory"):
             last_gap = (float(times[-1]) - float(times[-2])) / self.span
             self.field.register_buffer("memory", torch.tensor(last_gap))

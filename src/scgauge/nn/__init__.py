@@ -10,7 +10,8 @@ from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihoo
 from ._linear_decoder import LinearDecoder, LinearHead
 from ._matching import MATCHINGS, Matching, MatchingName, make_matching
 from ._predicted_linear import PredictedLinear
-from ._solve import affine_flow, solve, solve_path, step_error
+from ._smoothing import States, carry, combine, pairs_within
+from ._solve import affine_flow, affine_map, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
 __all__ = [
@@ -35,13 +36,18 @@ __all__ = [
     "MatchingName",
     "PredictedLinear",
     "SparseRows",
+    "States",
     "TiedStack",
     "affine_flow",
+    "affine_map",
+    "carry",
+    "combine",
     "count_log_likelihood",
     "hutchinson_jacobian_norm",
     "layer_jacobian_norm",
     "likelihood",
     "make_matching",
+    "pairs_within",
     "solve",
     "solve_path",
     "step_error",

@@ -71,8 +71,11 @@ class NormalGenes(Normal):
     """Normal distribution of each gene, with the sum that training needs."""
 
     def log_likelihood(self, x: Tensor | SparseRows) -> Tensor:
-        """Return the log-likelihood of each cell, ``(..., n_cells)``."""
-        return self.log_prob(_dense(x)).sum(-1)
+        """Return the log-likelihood of each cell over what was measured of it (not NaN), ``(..., n_cells)``."""
+        values = _dense(x)
+        missing = values.isnan()
+        # Filled before the density: the gradient of a NaN is one, even where it is not selected.
+        return self.log_prob(values.masked_fill(missing, 0.0)).masked_fill(missing, 0.0).sum(-1)
 
 
 class CountLikelihood:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STEPS_PER_UNIT = 32
 
 
-def affine_flow(matrix: Tensor, offset: Tensor, z: Tensor, span: Tensor) -> Tensor:
+def affine_map(matrix: Tensor, offset: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:
     r"""Solve :math:`\dot z = A z + c` exactly over a span of time; A need not be invertible.
 
     .. math::
@@ -28,17 +28,25 @@ def affine_flow(matrix: Tensor, offset: Tensor, z: Tensor, span: Tensor) -> Tens
     ----------
     matrix, offset
         Systems, ``(n, n_latent, n_latent)`` and ``(n, n_latent)``.
-    z
-        States at the start, ``(n, n_latent)``.
     span
         Length of time of each, ``(n,)``; may be negative.
+
+    Returns
+    -------
+    Matrices ``(n, n_latent, n_latent)`` and shifts ``(n, n_latent)`` that take a state from the start to the end.
     """
-    n, size = z.shape
-    joined = z.new_zeros(n, size + 1, size + 1)
+    n, size = offset.shape
+    joined = offset.new_zeros(n, size + 1, size + 1)
     joined[:, :size, :size] = matrix * span[:, None, None]
     joined[:, :size, size] = offset * span[:, None]
-    state = torch.cat((z, z.new_ones(n, 1)), dim=1)
-    return torch.einsum("nij,nj->ni", torch.linalg.matrix_exp(joined), state)[:, :size]
+    solved = torch.linalg.matrix_exp(joined)
+    return solved[:, :size, :size], solved[:, :size, size]
+
+
+def affine_flow(matrix: Tensor, offset: Tensor, z: Tensor, span: Tensor) -> Tensor:
+    """Carry states ``(n, n_latent)`` by `affine_map`."""
+    linear, shift = affine_map(matrix, offset, span)
+    return torch.einsum("nij,nj->ni", linear, z) + shift
 
 
 def _column(value: Tensor | float, like: Tensor) -> Tensor:

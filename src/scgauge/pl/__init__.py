@@ -16,6 +16,7 @@ from ._factor_stability import factor_stability
 from ._generative_uses import augmentation_gain, imputation_score
 from ._held_out_time import held_out_time
 from ._history import history
+from ._individual_trajectories import individual_trajectories
 from ._latent_arithmetic import latent_arithmetic
 from ._latent_distances import latent_distances
 from ._learning_curve import learning_curve
@@ -56,6 +57,7 @@ __all__ = [
     "held_out_time",
     "history",
     "imputation_score",
+    "individual_trajectories",
     "latent_arithmetic",
     "latent_distances",
     "learning_curve",

@@ -127,7 +127,7 @@ def held_out_time(
     KeyError
         If ``time_key`` does not exist.
     ValueError
-        If there are fewer than three times or a time to hold out does not exist.
+        If there are fewer than three times or a time to hold out does not exist, or the model is one of individuals.
     ImportError
         If POT is not installed.
 
@@ -150,6 +150,12 @@ def held_out_time(
         message = f"n_cells={n_cells!r} was given; an integer of at least 2 is needed."
         raise ValueError(message)
     setup = getattr(model, "registry_", {}).get("setup_args", {})
+    if setup.get("subject_key") is not None:
+        message = (
+            "The model is one of individuals, who have no common times to hold out. Predict late visits from earlier "
+            "ones: model.predict_state(earlier_visits, times=..., start='previous')"
+        )
+        raise ValueError(message)
     x = as_rows(get_matrix(adata, setup.get("layer")))
     own = adata.obs[time_key].to_numpy(dtype=float)
     seed = int(generator(rng).integers(2**31))

@@ -41,7 +41,7 @@ def trajectory(
     key_added: str = TRAJECTORY,
     copy: bool = False,
 ) -> AnnData | None:
-    """Follow cells of the first snapshot through time along learnt dynamics.
+    """Follow cells of the first snapshot, or individuals, through time along learnt dynamics.
 
     Draw the result with :func:`scgauge.pl.trajectory`.
 
@@ -54,7 +54,7 @@ def trajectory(
     times
         Times to pass through; 41 from the first to the last training time if ``None``.
     n_cells
-        Most cells to follow, drawn from the first snapshot.
+        Most cells to follow, drawn from the first snapshot; of a model of individuals, most individuals.
     rng
         Seed or Generator of the draw.
     key_added
@@ -102,7 +102,11 @@ def trajectory(
     grid = np.linspace(known[0], known[-1], 41) if times is None else np.atleast_1d(np.asarray(times))
     time_key = model.registry_["setup_args"]["time_key"]
     own = adata.obs[time_key].to_numpy(dtype=float)
-    first = np.flatnonzero(own == own.min())
+    subject_key = model.registry_["setup_args"].get("subject_key")
+    if subject_key is None:
+        first = np.flatnonzero(own == own.min())
+    else:
+        first = np.flatnonzero(~adata.obs[subject_key].duplicated().to_numpy())
     drawn = np.sort(generator(rng).choice(first, min(n_cells, len(first)), replace=False))
     with reading(adata, model) as (data, latent):
         paths = model.get_trajectories(data, times=grid, indices=drawn)

@@ -6,8 +6,11 @@ from ._boltzmann_plan import BoltzmannPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
 from ._flow_matching import couple, match_flow, spline_weights
+from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
+from ._similar_subjects import similar_subjects
 from ._splitting import CellSplitter
+from ._subject_loader import SubjectLoader, SubjectSplitter
 from ._time_plan import SnapshotPlan
 
 __all__ = [
@@ -18,12 +21,16 @@ __all__ = [
     "CellSplitter",
     "CellStore",
     "CountTrainingPlan",
+    "LongitudinalPlan",
     "SnapshotPlan",
+    "SubjectLoader",
+    "SubjectSplitter",
     "cell_loader",
     "couple",
     "library_prior",
     "match_flow",
     "proximal_step",
+    "similar_subjects",
     "spline_weights",
     "warmup_epochs",
 ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,10 +28,13 @@ class LotkaVolterra(nn.Module):
     n_latent
         Dimension of the state, an even number.
     fixed
-        Values of known parameters, by name (``"alpha"``, ``"beta"``, ``"gamma"``, ``"delta"``).
+        Values of known parameters by name (``"alpha"``, ``"beta"``, ``"gamma"``, ``"delta"``), per unit of the time
+        that the field is given.
     """
 
     names = ("alpha", "beta", "gamma", "delta")
+    #: First value of the parameters (logarithms): about one turn in the time from the first to the last observation.
+    first_theta = math.log(2 * math.pi)
 
     def __init__(self, n_latent: int, *, fixed: dict[str, float] | None = None) -> None:
         super().__init__()

@@ -16,7 +16,8 @@ class ParameterNet(nn.Module):
     r"""Parameters of the dynamics of each individual, :math:`\theta_i = \theta_{k(i)} + g(y_i)`.
 
     :math:`\theta_k` is shared by a group; the network :math:`g` of the baseline variables :math:`y_i` starts at zero,
-    so that individuals differ only where the data ask for it.
+    so that individuals differ only where the data ask for it. In training a share of the baseline variables is hidden
+    from it at random, so that it cannot recognise single individuals by variables that say nothing.
 
     Parameters
     ----------
@@ -28,12 +29,32 @@ class ParameterNet(nn.Module):
         Number of groups.
     n_hidden
         Width of the hidden layer of :math:`g`.
+    dropout
+        Share of the baseline variables that is hidden in training.
+    first
+        First value of the shared parameters, but for a small random part.
     """
 
-    def __init__(self, n_theta: int, *, n_baseline: int = 0, n_groups: int = 1, n_hidden: int = 32) -> None:
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(
+        self,
+        n_theta: int,
+        *,
+        n_baseline: int = 0,
+        n_groups: int = 1,
+        n_hidden: int = 32,
+        dropout: float = 0.0,
+        first: float = 0.0,
+    ) -> None:
         super().__init__()
         self.n_theta, self.n_baseline, self.n_groups = n_theta, n_baseline, n_groups
-        self.shared = nn.Parameter(_SPREAD * torch.randn(n_groups, n_theta))
+        self.shared = nn.Parameter(first + _SPREAD * torch.randn(n_groups, n_theta))
+        self.hide = nn.Dropout(dropout)
+        # Baseline variables are measured in any unit.
+        self.register_buffer("mean", torch.zeros(n_baseline))
+        self.register_buffer("sd", torch.ones(n_baseline))
         self.network = None
         if n_baseline and n_theta:
             last = nn.Linear(n_hidden, n_theta)
@@ -45,7 +66,12 @@ class ParameterNet(nn.Module):
         """Return :math:`g(y_i)`, ``(n, n_theta)``."""
         if self.network is None:
             return baseline.new_zeros(len(baseline), self.n_theta)
-        return self.network(baseline)
+        return self.network(self.hide((baseline - self.mean) / self.sd))
+
+    def set_scale(self, mean: Tensor, sd: Tensor) -> None:
+        """Set means and standard deviations of the baseline variables, ``(n_baseline,)``."""
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(sd > 0, sd, 1.0))
 
     def forward(self, group: Tensor, baseline: Tensor | None = None) -> Tensor:
         """Return the parameters of each individual.

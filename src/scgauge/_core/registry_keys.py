@@ -1,0 +1,7 @@
+"""Keys of the data registry, and of minibatches, that only time series have."""
+
+from __future__ import annotations
+
+TIME_KEY, BASELINE_KEY = "time", "baseline"
+#: Number of the subject of a visit, and its weight in the loss.
+SUBJECT_KEY, WEIGHT_KEY = "subject", "weight"
