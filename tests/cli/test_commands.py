@@ -123,7 +123,7 @@ def test_report_writes_a_page(folder, tmp_path, monkeypatch):
         (("sample", "{model}", "{cells}", "--out", "absent/file.h5ad"), "a folder that exists"),
         (("check", "{cells}", "{cells}", "--labels", "absent"), "Did not find groupby='absent'"),
         (("check", "{cells}", "{cells}", "--holdout", "{cells}"), "share 480 cell names"),
-        (("embed", "{cells}", "--methods", "pca,som"), "som"),
+        (("embed", "{cells}", "--methods", "pca,wrong"), "wrong"),
         (("explain", "{model}", "{cells}", "--groupby", "absent"), "absent"),
         (("report", "{model}", "{cells}", "--labels", "absent"), "Did not find labels_key='absent'"),
     ],

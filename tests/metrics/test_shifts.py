@@ -151,13 +151,13 @@ def test_errors_of_the_decomposition_are_those_of_resampling():
     table = mean_decomposition(x, y, x_labels=first, y_labels=second)
     rng = np.random.default_rng(0)
     draws = []
-    for _ in range(50):
+    for _ in range(80):
         i, j = rng.integers(400, size=400), rng.integers(300, size=300)
         draws.append(mean_decomposition(x[i], y[j], x_labels=first[i], y_labels=second[j])["difference"])
     spread = pd.DataFrame(draws).std().to_numpy()
     error = (table["difference"] / table["z"]).to_numpy()
-    # 50 draws: a standard deviation is known to about 10 %.
-    np.testing.assert_allclose(error, spread, rtol=0.45)
+    # 80 draws: a standard deviation is known to about 8 %.
+    np.testing.assert_allclose(error, spread, rtol=0.35)
 
 
 def test_samples_and_labels_must_fit():

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.collections import EllipseCollection
+from matplotlib.colors import Normalize
 
 from scgauge._core.checks import check_adata, check_obsm_key
 from scgauge._core.keys import EMBEDDING_DISTORTION

@@ -202,9 +202,10 @@ def _latent(name: str, cells: EmbeddingInput, n_components: int, seed: int, opti
     training = {"enable_progress_bar": False} | {key: options[key] for key in options if key in _OF_TRAINING}
     network = {"n_latent": n_components} | {key: options[key] for key in options if key not in _OF_TRAINING}
     data = shell(cells.adata)
+    model_class: Any = _MODELS[name]
     with seeded(seed):
-        _MODELS[name].setup_anndata(data, layer=cells.layer)
-        model = _MODELS[name](data, **network)
+        model_class.setup_anndata(data, layer=cells.layer)
+        model = model_class(data, **network)
         model.train(**training)
         return model.get_latent_representation()
 

@@ -200,8 +200,10 @@ def posterior_moments(
         total: Any = 0
         squares: Any = 0
         within: Any = 0
-        for _ in range(n_samples):
-            z = adapter.transform_latent(rng.normal(mean[rows], np.sqrt(variance[rows])))
+        # Cell after cell from one stream, so that blocks do not matter.
+        noise = rng.standard_normal((rows.stop - rows.start, n_samples, mean.shape[1]))
+        for draw in range(n_samples):
+            z = adapter.transform_latent(mean[rows] + np.sqrt(variance[rows]) * noise[:, draw])
             parameters = adapter.decode(z, context)
             if scaled:
                 parameters["mean"] = _whole_library(parameters["mean"], missing[rows])  # type: ignore[index]

@@ -233,10 +233,8 @@ def transformation_recovery(  # noqa: PLR0913 - seven without `rng`, `progress`,
     >>> scores.query("metric == 'true_angle' and data == 'transformed'")["value"].round(6).tolist()
     [30.0]
     """
-    truth = _experiment(adata)
-    wanted = as_methods(methods)
+    truth, wanted, kinds = _experiment(adata), as_methods(methods), list(distances)
     check_options(options, wanted)
-    kinds = list(distances)
     _check_request(adata, n_seeds, kinds, null=null)
     seed_rng, row_rng = generator(rng).spawn(2)
     seeds = [int(seed) for seed in seed_rng.integers(2**31, size=n_seeds)]
