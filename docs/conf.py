@@ -53,6 +53,8 @@ myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 # Tutorials take minutes: `make tutorials` runs them, `make docs` shows their text.
+# A page that is not run does not say in which language it is; code cells name it themselves.
+suppress_warnings = ["myst-nb.lexer"]
 nb_execution_excludepatterns = [] if os.environ.get("SCGAUGE_TUTORIALS") else ["tutorials/*"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
