@@ -128,4 +128,4 @@ def test_public_names_are_sorted_and_exist(floor):
 
 
 def test_the_top_level_lists_the_floors_of_users():
-    assert scgauge.__all__ == ["datasets", "metrics", "model", "pl", "pp", "tl"]
+    assert scgauge.__all__ == ["datasets", "metrics", "model", "pl", "pp", "report", "tl"]

@@ -95,6 +95,7 @@ def test_cells_and_model_are_not_changed(made):
     assert model.adata is adata
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_page(made, tmp_path):
     path, model, adata, _ = made
     write(adata, model, tmp_path / "again.html", labels_key="group", progress=False)

@@ -151,6 +151,7 @@ def test_pca_of_a_linear_decoder_recovers_45_degrees_and_the_factor(linear):
     np.testing.assert_allclose(null[["angle", "scale", "true_scale"]], [0, 1, 1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_joint_tsne_keeps_the_angle_and_loses_the_spread():
     found = []
     for seed in range(3):

@@ -71,7 +71,7 @@ def signature_activity(
     >>> scgauge.model.Autoencoder.setup_anndata(adata)
     >>> model = scgauge.model.Autoencoder(adata, n_latent=3, n_layers=0)
     >>> model.train(max_epochs=2, enable_progress_bar=False)
-    >>> scgauge.tl.signatures(adata, model, cutoff=2)
+    >>> scgauge.tl.signatures(adata, model, cutoff=1.5)
     >>> scgauge.tl.signature_activity(adata, groupby="half")
     >>> scgauge.pl.signature_activity(adata, show=False).get_title(loc="left")
     'first against rest'

@@ -64,7 +64,7 @@ def signatures(
     >>> scgauge.model.LinearVI.setup_anndata(adata)
     >>> model = scgauge.model.LinearVI(adata, n_latent=2)
     >>> model.train(max_epochs=2, enable_progress_bar=False)
-    >>> scgauge.tl.signatures(adata, model, cutoff=2)
+    >>> scgauge.tl.signatures(adata, model, cutoff=1.5)
     >>> scgauge.pl.signatures(adata, show=False).get_ylabel()
     'weight (SD from the mean of the node)'
     """

@@ -111,7 +111,7 @@ def signature_activity(  # noqa: PLR0913 - two of them are not counted: key_adde
     >>> scgauge.model.Autoencoder.setup_anndata(adata)
     >>> model = scgauge.model.Autoencoder(adata, n_latent=3, n_layers=0)
     >>> model.train(max_epochs=2, enable_progress_bar=False)
-    >>> scgauge.tl.signatures(adata, model, cutoff=2)
+    >>> scgauge.tl.signatures(adata, model, cutoff=1.5)
     >>> scgauge.tl.signature_activity(adata, groupby="half", groups=["first", "second"])
     >>> bool((adata.uns["signature_activity"]["tests"]["front"] == 1).any())
     True
