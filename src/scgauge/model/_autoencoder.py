@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from scipy import sparse
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
-from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
 from scgauge._core.adapter import VAEAdapter, register_adapter, shell
@@ -18,6 +16,7 @@ from scgauge.model._autoencoder_results import AutoencoderResults
 from scgauge.model._gene_embedding import read_gene_embedding
 from scgauge.model._mask import read_mask
 from scgauge.model._registered_cells import RegisteredCells
+from scgauge.model._setup_without_covariates import SetupWithoutCovariates
 from scgauge.model._start_from_mean import StartFromMean
 from scgauge.module import AutoencoderModule, Noise, SparsityTarget
 from scgauge.nn import ACTIVATIONS
@@ -33,7 +32,14 @@ if TYPE_CHECKING:
 _LIKELIHOODS = ("normal", "nb", "poisson", "bernoulli")
 
 
-class Autoencoder(RegisteredCells, StartFromMean, AutoencoderResults, UnsupervisedTrainingMixin, BaseModelClass):
+class Autoencoder(
+    SetupWithoutCovariates,
+    RegisteredCells,
+    StartFromMean,
+    AutoencoderResults,
+    UnsupervisedTrainingMixin,
+    BaseModelClass,
+):
     r"""Autoencoder: linear, deep, sparse, denoising, contractive, tied, or with a layer of gene sets.
 
     One class with a choice of network and penalty, so that the members of the family can be compared on the same
@@ -173,41 +179,6 @@ class Autoencoder(RegisteredCells, StartFromMean, AutoencoderResults, Unsupervis
         self._center_input()
         self._model_summary_string = f"Autoencoder with the following parameters: \n{arguments}."
         self.init_params_ = self._get_init_params(locals())
-
-    @classmethod
-    def setup_anndata(
-        cls, adata: AnnData, *, layer: str | None = None, labels_key: str | None = None, **kwargs: Any
-    ) -> None:
-        """Register cells: which matrix holds the data.
-
-        Parameters
-        ----------
-        adata
-            Cells.
-        layer
-            Layer with the data, ``adata.X`` if ``None``.
-        labels_key
-            Column of ``obs`` with labels; kept with the model, not read by it.
-        **kwargs
-            Passed to :meth:`scvi.data.AnnDataManager.register_fields`.
-
-        Raises
-        ------
-        KeyError
-            If the layer or the column does not exist.
-        ValueError
-            If `adata` is a view, the column has missing values, or gene names repeat.
-        """
-        cls._check_setup(adata, layer, None, labels_key, None, None, None)
-        setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, layer=layer, labels_key=labels_key)
-        fields = [
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, None),
-            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
-        ]
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
 
     def _center_input(self) -> None:
         """Tell the module the mean of what its encoder reads."""

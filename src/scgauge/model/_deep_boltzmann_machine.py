@@ -7,13 +7,12 @@ import pandas as pd
 import torch
 from scipy.special import expit
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
-from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
 from scgauge._core.adapter import CELLS_AT_ONCE, VAEAdapter, register_adapter, shell
 from scgauge._core.compat import MODULE_KEYS, silent_transfer
 from scgauge.model._registered_cells import RegisteredCells
+from scgauge.model._setup_without_covariates import SetupWithoutCovariates
 from scgauge.model._start_from_mean import StartFromMean
 from scgauge.module import BoltzmannModule
 from scgauge.train import BoltzmannPlan, CellSplitter, cell_loader
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
     from scgauge._core.model_protocol import CellContext
 
 
-class DeepBoltzmannMachine(RegisteredCells, StartFromMean, UnsupervisedTrainingMixin, BaseModelClass):
+class DeepBoltzmannMachine(
+    SetupWithoutCovariates, RegisteredCells, StartFromMean, UnsupervisedTrainingMixin, BaseModelClass
+):
     r"""Deep Boltzmann machine for binary data, with two hidden layers of binary units.
 
     An undirected generative model :cite:p:`Salakhutdinov09`, here as the other candidate beside a variational
@@ -95,41 +96,6 @@ class DeepBoltzmannMachine(RegisteredCells, StartFromMean, UnsupervisedTrainingM
         self.n_gibbs_steps = n_gibbs_steps
         self._model_summary_string = f"DeepBoltzmannMachine with hidden layers of {widths[0]} and {widths[1]} units."
         self.init_params_ = self._get_init_params(locals())
-
-    @classmethod
-    def setup_anndata(
-        cls, adata: AnnData, *, layer: str | None = None, labels_key: str | None = None, **kwargs: Any
-    ) -> None:
-        """Register cells: which matrix holds the zeros and ones.
-
-        Parameters
-        ----------
-        adata
-            Cells.
-        layer
-            Layer with the data, ``adata.X`` if ``None``.
-        labels_key
-            Column of ``obs`` with labels; kept with the model, not read by it.
-        **kwargs
-            Passed to :meth:`scvi.data.AnnDataManager.register_fields`.
-
-        Raises
-        ------
-        KeyError
-            If the layer or the column does not exist.
-        ValueError
-            If `adata` is a view, the column has missing values, or gene names repeat.
-        """
-        cls._check_setup(adata, layer, None, labels_key, None, None, None)
-        setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, layer=layer, labels_key=labels_key)
-        fields = [
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, None),
-            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
-        ]
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train the model: pretraining of each layer in the first two fifths of the epochs, then both together.
