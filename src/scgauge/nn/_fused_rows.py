@@ -1,0 +1,302 @@
+"""Log-likelihood of sparse counts and its gradient, cell by cell in one loop, compiled by numba.
+
+What `scgauge.nn._count_log_likelihood` writes as a dozen operations of torch, each of which reads and writes cells x
+genes, is done here while a cell is in the nearest cache. All in one file, since numba does not see when what a function
+calls has changed in another.
+
+Exponential and logarithm are written out: called from the C library they would stop a loop from being vectorised. Their
+polynomials are those of Cephes (S. L. Moshier, `expf` and `logf`), to within two units in the last place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+f32, i32 = np.float32, np.int32
+
+#: Largest finite number.
+LARGEST = f32(np.finfo(f32).max)
+
+
+def _compile(*liberties: str, **others: Any) -> Any:
+    """Return what compiles a function with liberties in its arithmetic, and keeps it on disk where there is a place."""
+
+    def decorate(function: Any) -> Any:
+        options = {"fastmath": {"contract", "arcp", *liberties}, "error_model": "numpy", "nogil": True, **others}
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # how numba says that it may write nowhere
+            return njit(**options)(function)
+
+    return decorate
+
+
+# Of the functions of a number no other liberties: a number and its rounding error must be summed as written.
+# A loop with a call is not vectorised.
+_inlined = _compile(forceinline=True)
+# Sums over genes may be taken in any order, or no loop that sums is vectorised.
+_compiled = _compile("reassoc")
+
+
+def _conversion(result: Any, argument: Any, instruction: str) -> Any:
+    """Make a function of one number that is one instruction of the processor."""
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return getattr(builder, instruction)(values[0], context.get_value_type(result))
+
+    @intrinsic
+    def convert(_typing: Any, _x: Any) -> Any:
+        return result(argument), generate
+
+    return convert
+
+
+def _selection(comparison: str) -> Any:
+    """Make the smaller or larger of two numbers: without a branch, which would stop a loop from being vectorised."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(comparison, *values), *values)
+
+    @intrinsic
+    def select(_typing: Any, _x: Any, _y: Any) -> Any:
+        return types.float32(types.float32, types.float32), generate
+
+    return select
+
+
+_smaller, _larger = _selection("<"), _selection(">")
+_bits = _conversion(types.int32, types.float32, "bitcast")
+_from_bits = _conversion(types.float32, types.int32, "bitcast")
+_truncate = _conversion(types.int32, types.float32, "fptosi")
+_to_float = _conversion(types.float32, types.int32, "sitofp")
+
+
+@_inlined
+def _exp(x: Any) -> Any:
+    """Exponential; arguments beyond -80 and 88.3 count as these: numbers below 1e-38 cost a hundred times more."""
+    x = _smaller(_larger(x, f32(-80)), f32(88.3))
+    # Rounded down from a number that is never negative.
+    n = _truncate(x * f32(1.44269504088896341) + f32(128.5)) - i32(128)
+    k = _to_float(n)
+    # Less n times the logarithm of 2, in two parts of which the first is exact.
+    r = (x - k * f32(0.693359375)) + k * f32(2.12194440e-4)
+    p = f32(1.9875691500e-4)
+    p = p * r + f32(1.3981999507e-3)
+    p = p * r + f32(8.3334519073e-3)
+    p = p * r + f32(4.1665795894e-2)
+    p = p * r + f32(1.6666665459e-1)
+    p = p * r + f32(5.0000001201e-1)
+    return (p * r * r + r + f32(1)) * _from_bits((n + i32(127)) << i32(23))
+
+
+@_inlined
+def _log1p(x: Any) -> Any:
+    """Logarithm of 1 + x for finite x above -1."""
+    u = x + f32(1)
+    bits = _bits(u)
+    # u = (1 + m) 2^e with 1 + m between the roots of 1/2 and of 2.
+    e = (bits - i32(0x3F3504F3)) >> i32(23)
+    m = _from_bits(bits - (e << i32(23))) - f32(1)
+    k = _to_float(e)
+    p = f32(7.0376836292e-2)
+    p = p * m - f32(1.1514610310e-1)
+    p = p * m + f32(1.1676998740e-1)
+    p = p * m - f32(1.2420140846e-1)
+    p = p * m + f32(1.4249322787e-1)
+    p = p * m - f32(1.6668057665e-1)
+    p = p * m + f32(2.0000714765e-1)
+    p = p * m - f32(2.4999993993e-1)
+    p = p * m + f32(3.3333331174e-1)
+    square = m * m
+    y = p * m * square - k * f32(2.12194440e-4) - f32(0.5) * square
+    # The last term makes up for the rounding of 1 + x.
+    return m + y + k * f32(0.693359375) + (x - (u - f32(1))) / u
+
+
+@_inlined
+def _softplus(x: Any) -> Any:
+    """Logarithm of 1 + exp(x)."""
+    return _larger(x, f32(0)) + _log1p(_exp(_smaller(x, -x)))
+
+
+@_inlined
+def _softplus_difference(x: Any, y: Any) -> Any:
+    """Logarithm of (1 + exp(x)) / (1 + exp(y)), to the rounding of 1."""
+    e = _exp(_smaller(y, -y))
+    larger = _larger(x, f32(0)) - _larger(y, f32(0))
+    return larger + _log1p((_exp(_smaller(x, -x)) - e) / (e + f32(1)))
+
+
+@_inlined
+def _sigmoid(x: Any) -> Any:
+    """Logistic function."""
+    odds = _exp(x)
+    return odds / (odds + f32(1))
+
+
+@_compiled
+def _sum(values: Any) -> Any:
+    total = 0.0
+    for g in range(len(values)):  # over places: over values it would not be vectorised
+        total += np.float64(values[g])
+    return total
+
+
+@_compiled
+def _has_nan(values: Any) -> Any:
+    n = 0
+    for g in range(len(values)):
+        n += values[g] != values[g]
+    return n > 0
+
+
+@_compiled
+def _largest(values: Any, halves: Any) -> Any:
+    """Largest entry, by folding the row in halves: a maximum of floats taken one by one is not vectorised."""
+    n = len(values)
+    for g in range(n):
+        halves[g] = values[g]
+    while n > 1:
+        rest = (n + 1) // 2
+        for g in range(n - rest):
+            halves[g] = _larger(halves[g], halves[g + rest])
+        n = rest
+    return halves[0]
+
+
+@_compiled
+def _shares_of_row(logits: Any, normalise: Any, shares: Any) -> Any:
+    """Write the shares of a cell, and return the log of what they were divided by."""
+    largest, log_norm = f32(0), 0.0
+    if normalise:
+        largest = _largest(logits, shares)
+    for g in range(len(logits)):
+        shares[g] = _exp(logits[g] - largest)
+    if normalise:
+        total = _sum(shares)
+        scale = f32(1 / total)
+        for g in range(len(logits)):
+            shares[g] *= scale
+        log_norm = largest + np.log(total)
+    return log_norm
+
+
+@_compiled
+def _ratios(shares: Any, exposure: Any, inverse_theta: Any, ratio: Any) -> None:
+    """Write mean / theta of each gene of a cell."""
+    for g in range(len(shares)):
+        ratio[g] = _smaller(shares[g] * exposure * inverse_theta[g], LARGEST)
+
+
+@_compiled
+def forward_rows(  # noqa: PLR0913 - arrays, which numba takes one by one
+    first: Any,
+    last: Any,
+    logits: Any,
+    log_exposure: Any,
+    dispersion: Any,
+    zi_logits: Any,
+    normalise: Any,
+    offsets: Any,
+    columns: Any,
+    counts: Any,
+    rising: Any,
+    shares: Any,
+    log_likelihood: Any,
+) -> None:
+    """Write shares and log-likelihood of the cells from `first` to `last`."""
+    log_theta, theta, inverse_theta = dispersion
+    n_genes = logits.shape[1]
+    inflated = len(zi_logits) > 0
+    row, terms = np.empty(n_genes, f32), np.empty(n_genes, f32)
+    for i in range(first, last):
+        log_norm = _shares_of_row(logits[i], normalise, shares[i])
+        _ratios(shares[i], np.exp(log_exposure[i]), inverse_theta, row)
+        for g in range(n_genes):
+            # Log probability of a zero.
+            row[g] = -theta[g] * _log1p(row[g])
+        if inflated:
+            for g in range(n_genes):
+                # Log odds of a zero that was drawn against one that is structural.
+                row[g] -= zi_logits[i, g]
+        # Comparisons with what is not a number come out either way.
+        broken = _has_nan(row) or _has_nan(logits[i]) or np.isnan(log_exposure[i])
+        if inflated:
+            for g in range(n_genes):
+                terms[g] = _softplus_difference(row[g], -zi_logits[i, g])
+            total = _sum(terms)
+        else:
+            total = _sum(row)
+        begin, n = offsets[i], offsets[i + 1] - offsets[i]
+        shift = f32(log_exposure[i] - log_norm)
+        for j in range(n):
+            g = columns[begin + j]
+            terms[j] = log_theta[g] - shift - logits[i, g]
+        for j in range(n):
+            terms[j] = rising[begin + j] - counts[begin + j] * _softplus(terms[j])
+        total += _sum(terms[:n])
+        if inflated:
+            for j in range(n):
+                terms[j] = -row[columns[begin + j]]
+            for j in range(n):
+                terms[j] = _softplus(terms[j])
+            total -= _sum(terms[:n])
+        log_likelihood[i] = np.nan if broken else total
+
+
+@_compiled
+def backward_rows(  # noqa: PLR0913
+    first: Any,
+    last: Any,
+    shares: Any,
+    exposure: Any,
+    dispersion: Any,
+    zi_logits: Any,
+    normalise: Any,
+    offsets: Any,
+    columns: Any,
+    counts: Any,
+    slopes: Any,
+    grad: Any,
+    by_logits: Any,
+    by_exposure: Any,
+    by_zi_logits: Any,
+    by_dispersion: Any,
+) -> None:
+    """Write the gradients of the cells from `first` to `last`; add up those by the dispersion."""
+    _, theta, inverse_theta = dispersion
+    n_genes = shares.shape[1]
+    inflated = len(zi_logits) > 0
+    row, log1p_ratio, drawn = np.empty(n_genes, f32), np.empty(n_genes, f32), np.ones(n_genes, f32)
+    for i in range(first, last):
+        slope = by_logits[i]
+        _ratios(shares[i], exposure[i], inverse_theta, row)
+        for g in range(n_genes):
+            log1p_ratio[g] = _log1p(row[g])
+        if inflated:
+            for g in range(n_genes):
+                drawn[g] = _sigmoid(-theta[g] * log1p_ratio[g] - zi_logits[i, g])
+            for j in range(offsets[i], offsets[i + 1]):
+                drawn[columns[j]] = f32(1)
+            for g in range(n_genes):
+                by_zi_logits[i, g] = (_sigmoid(-zi_logits[i, g]) - drawn[g]) * grad[i]
+        for g in range(n_genes):
+            logistic = row[g] / (row[g] + f32(1))
+            by_dispersion[g] += theta[g] * (logistic - log1p_ratio[g]) * drawn[g] * grad[i]
+            slope[g] = -theta[g] * logistic * drawn[g]
+        for j in range(offsets[i], offsets[i + 1]):
+            g = columns[j]
+            left = counts[j] / (row[g] + f32(1))
+            slope[g] += left
+            by_dispersion[g] += (slopes[j] - left) * grad[i]
+        total = 0.0
+        for g in range(n_genes):
+            total += np.float64(slope[g])
+        by_exposure[i] = f32(total) * grad[i]
+        subtracted = f32(total) if normalise else f32(0)
+        for g in range(n_genes):
+            slope[g] = (slope[g] - shares[i, g] * subtracted) * grad[i]
