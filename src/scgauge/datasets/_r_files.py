@@ -41,6 +41,20 @@ def _data_frame(_: Any, attributes: dict[str, Any]) -> pd.DataFrame:
 def read_r(path: Path) -> Any:
     """Return the content of an .rds, .rda or .RData file; sparse matrices as `NamedMatrix`, DFrame as data frame."""
     rdata = later("rdata")
+    base: Any = rdata.conversion.SimpleConverter
+
+    class Converter(base):
+        """Converter that decodes each text once; tables repeat a few names many times."""
+
+        def _convert_next(self, data: Any) -> Any:
+            if isinstance(data, rdata.parser.RData) or data.info.type is not rdata.parser.RObjectType.CHAR:
+                return super()._convert_next(data)
+            key = data.value, data.info.gp
+            if key not in texts:
+                texts[key] = super()._convert_next(data)
+            return texts[key]
+
+    texts: dict[tuple[bytes | None, int], Any] = {}
     constructors = {
         **rdata.conversion.DEFAULT_CLASS_MAP,
         "dgCMatrix": _sparse,
@@ -50,4 +64,4 @@ def read_r(path: Path) -> Any:
     with warnings.catch_warnings():
         # Classes around the tables that are read are kept as plain records.
         warnings.filterwarnings("ignore", message="Missing constructor for R class", module="rdata")
-        return rdata.conversion.convert(rdata.parser.parse_file(path), constructors)
+        return Converter(constructors).convert(rdata.parser.parse_file(path))
