@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from scgauge._core.rng import seeded
+from scgauge._core.threads import threads_for
 from scgauge.report import sections
 from scgauge.report._folder import finished_together
 from scgauge.report._page import render, versions
@@ -15,7 +16,6 @@ from scgauge.report._quiet import quiet
 from scgauge.report._read import FOUND, WORDS, found
 from scgauge.report._section import Section, Verdict
 from scgauge.report._subject import subject_of
-from scgauge.report._threads import threads_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
