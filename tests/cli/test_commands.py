@@ -1,16 +1,19 @@
 """Commands on files: train, sample, check, explain, report, one after the other as a user would run them."""
 
+import html
 import json
+import re
 
 import anndata as ad
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from scgauge.cli import app
+import scgauge
+from scgauge.cli import _report, app
 from scgauge.datasets import simulate_counts
 from scgauge.model import CountVI
-from scgauge.report import _section
+from scgauge.report import _read, _section
 
 
 def run(*arguments):
@@ -104,13 +107,30 @@ def test_explain_names_genes_and_writes_attributions(folder, tmp_path):
         assert list(written.var_names[np.argsort(-means[:, position])[:3]]) == genes, target
 
 
-def test_report_writes_a_page(folder, tmp_path, monkeypatch):
+def test_report_writes_a_page_and_prints_its_answers(folder, tmp_path, monkeypatch):
     place, _, _ = folder
     monkeypatch.setattr(_section, "_DPI", 40)
     made = run("report", place / "model", place / "cells.h5ad", "--labels", "group", "--out", tmp_path / "card.html")
     assert made.exit_code == 0, made.output
     assert f"Open {tmp_path / 'card.html'}" in made.stdout
     assert "not checked" not in (tmp_path / "card.html").read_text()
+    for row in scgauge.report.read(tmp_path / "card.html")["verdicts"].itertuples():
+        assert re.search(rf"^{row.answer} +{re.escape(row.question)}$", made.stdout, flags=re.MULTILINE)
+
+
+def test_report_prints_json_alone(folder, tmp_path, monkeypatch):
+    """What it computes is another test's: here a page that exists takes its place."""
+    place, _, _ = folder
+    verdict = _section.Verdict("caution", "Part of it.")
+    page = tmp_path / "card.html"
+    part = _section.Section("memory", "Copies?", verdict, numbers={"train_share_z": 1.5, "copying_z": np.nan})
+    page.write_text(f'<meta name="{_read.FOUND}" content="{html.escape(_read.found([part]))}">')
+    monkeypatch.setattr(_report, "write", lambda *_, **__: page)
+    made = run("report", place / "model", place / "cells.h5ad", "--json")
+    assert made.exit_code == 0, made.output
+    [row] = json.loads(made.stdout)
+    assert row["numbers"] == {"train_share_z": 1.5, "copying_z": None}
+    assert (row["answer"], row["sentence"]) == ("In part", "Part of it.")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import warnings
 import pytest
 import torch
 
+from scgauge._core.threads import threads_for
 from scgauge.report._quiet import quiet
-from scgauge.report._threads import threads_for
 
 
 def warn_from(module, message, category=UserWarning):
@@ -78,15 +78,3 @@ def test_a_level_above_is_kept():
             assert log.level == logging.ERROR
     finally:
         log.setLevel(before)
-
-
-@pytest.mark.parametrize(("n_genes", "expected"), [(3000, 1), (3001, 2)])
-def test_little_work_is_not_shared(n_genes, expected):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with threads_for(n_genes):
-            assert torch.get_num_threads() == expected
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)

@@ -12,7 +12,7 @@ from report.page import Page
 
 from scgauge.datasets import simulate_counts, simulate_time_series
 from scgauge.model import ODEVI, CountVI
-from scgauge.report import _section, _verdicts, write
+from scgauge.report import _section, _verdicts, read, write
 
 SECTIONS = ["training", "synthetic", "memory", "embedding", "explanation"]
 
@@ -86,6 +86,26 @@ def test_the_numbers_are_those_of_the_functions(made):
     held_out = [float(model.get_elbo(indices=model.validation_indices)) for _ in range(5)]
     assert abs(float(shown[1]) + np.mean(held_out)) < 0.1 + 6 * np.std(held_out)
     assert f"{adata.n_obs} cells, 20 genes" in text
+
+
+def test_what_was_found_can_be_read_from_the_page(made):
+    tables = read(made[0])
+    text = " ".join(Page(made[0]).text.split())
+    assert tables["verdicts"]["section"].tolist() == SECTIONS
+    for row in tables["verdicts"].itertuples():
+        assert f"{row.answer} {row.question}{row.sentence}" in text
+    numbers = tables["numbers"].set_index(["section", "name"])["value"]
+    shown = re.search(r"ELBO per cell, held out\s*\u2212([\d.]+) nats", text)
+    assert -numbers["training", "elbo_held_out"] == pytest.approx(float(shown[1]), abs=0.051)
+    assert numbers["training", "n_epochs"] == 3
+
+
+def test_other_files_hold_no_verdicts(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Found no file"):
+        read(tmp_path / "absent.html")
+    (tmp_path / "other.html").write_text("<html><meta name='generator' content='x'></html>")
+    with pytest.raises(ValueError, match="holds no verdicts"):
+        read(tmp_path / "other.html")
 
 
 def test_cells_and_model_are_not_changed(made):

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from scgauge.cli._faults import FAULTS_OF_INPUT, one_line
 from scgauge.cli._files import load_model
 from scgauge.report import write
 from scgauge.report._cells import read_file
+from scgauge.report._read import read_rows
 
 
 def report(
@@ -19,6 +21,7 @@ def report(
         list[str] | None, typer.Option(metavar="KEY", help="Picture in obsm to judge.", show_default="all")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print verdicts and their numbers as JSON.")] = False,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Check and explain a saved model, and write what was found as one page.
@@ -27,7 +30,15 @@ def report(
     """
     with one_line(*FAULTS_OF_INPUT):
         adata = read_file(cells)
-        page = write(adata, load_model(model, adata), out, labels_key=labels, basis=basis or None, seed=seed)
-    typer.echo(f"Open {page.resolve()}")
+        fitted = load_model(model, adata)
+        page = write(adata, fitted, out, labels_key=labels, basis=basis or None, seed=seed, progress=not as_json)
+    rows = read_rows(page)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        width = max(len(row["answer"]) for row in rows)
+        for row in rows:
+            typer.echo(f"{row['answer']:<{width}}  {row['question']}")
+        typer.echo(f"Open {page.resolve()}")
     if open_page:
         typer.launch(page.resolve().as_uri())

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scvi import settings
 
 from scgauge._core.checks import (
     check_adata,
@@ -14,6 +15,7 @@ from scgauge._core.checks import (
 )
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix
+from scgauge._core.threads import threads_for_training
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
 from scgauge.model._refit import train_params
@@ -56,6 +58,8 @@ class RegisteredCells:
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
 
+        Small minibatches (128 cells of up to 1000 genes) are trained on one thread of the CPU.
+
         Parameters
         ----------
         *args, **kwargs
@@ -70,7 +74,8 @@ class RegisteredCells:
         train = super().train  # type: ignore[misc]
         check_no_leak(self, train, args, kwargs)
         self.train_params_ = train_params(train, args, kwargs)
-        return train(*args, **kwargs)
+        with threads_for_training(len(self.get_var_names()), kwargs.get("batch_size") or settings.batch_size):
+            return train(*args, **kwargs)
 
     @staticmethod
     def _check_setup(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scgauge._core.threads import takes_one_thread
 from scgauge.report._cells import BUILT_IN
 from scgauge.report._numbers import number
-from scgauge.report._threads import takes_one_thread
 
 if TYPE_CHECKING:
     from scgauge.report._cells import Cells

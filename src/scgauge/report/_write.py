@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from scgauge._core.rng import seeded
+from scgauge._core.threads import threads_for
 from scgauge.report import sections
 from scgauge.report._folder import finished_together
 from scgauge.report._page import render, versions
 from scgauge.report._quiet import quiet
+from scgauge.report._read import FOUND, WORDS, found
 from scgauge.report._section import Section, Verdict
 from scgauge.report._subject import subject_of
-from scgauge.report._threads import threads_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: What a check may raise on a model or on cells that it is not made for.
 _NOT_FOR_THIS = (TypeError, ValueError, KeyError)
-#: How a level is called.
-_WORDS = {"good": "Yes", "caution": "In part", "bad": "No", "unknown": "Not known"}
 
 
 def write(
@@ -49,6 +48,7 @@ def write(
     (:func:`scgauge.tl.embedding_quality`), which genes drive the latent dimensions (:func:`scgauge.tl.attribute`), and
     for a time series whether the dynamics lead from the first cells to the later ones. A check that cannot be made is
     named with the reason. The page needs no other file and no network. Neither cells nor model are changed.
+    :func:`scgauge.report.read` returns the verdicts of a page as a table.
 
     Parameters
     ----------
@@ -139,7 +139,9 @@ def page(subject: Subject, parts: list[Section], title: str | None) -> str:
         settings={"Set-up": setup, "Model": made, "Training": trained},
         versions=versions(),
         version=version("scgauge"),
-        words=_WORDS,
+        words=WORDS,
+        found_name=FOUND,
+        found=found(parts),
         date=date.today().isoformat(),
     )
 
