@@ -264,7 +264,7 @@ class VAEAdapter:
         elif REGISTRY_KEYS.OBSERVED_LIB_SIZE in manager.data_registry:
             exposure = self._registered(REGISTRY_KEYS.OBSERVED_LIB_SIZE, cells)
         else:
-            exposure = row_sums(manager.get_from_registry(REGISTRY_KEYS.X_KEY)[cells])
+            exposure = row_sums(manager.get_from_registry(REGISTRY_KEYS.X_KEY), cells)
         n_cells = len(cells)
         return CellContext(
             batch=np.zeros(n_cells, dtype=int) if batch is None else batch.ravel().astype(int),

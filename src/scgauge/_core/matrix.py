@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from scgauge._core.stored_rows import StoredRows, fetch, is_stored, is_stored_by_columns
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,26 +46,34 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
 
 def as_rows(matrix: Any) -> Matrix:
     """Bring any matrix kind into memory in a form whose rows are cheap: csr_matrix or a 2-D numpy array."""
-    if hasattr(matrix, "to_memory"):  # backed
-        matrix = matrix.to_memory()
+    if is_stored(matrix):
+        matrix = fetch(matrix)
     if sparse.issparse(matrix):
         return matrix if isinstance(matrix, sparse.csr_matrix) else sparse.csr_matrix(matrix)
-    return np.asarray(matrix[:] if not isinstance(matrix, np.ndarray) else matrix)
+    return np.asarray(matrix)
 
 
 def iter_rows(matrix: Any, *, block_size: int | None = None) -> Iterator[tuple[slice, Matrix]]:
     """Pass over a matrix in blocks of rows, in order, with at most `BLOCK_BYTES` dense bytes each.
 
-    Backed and csc matrices are read block by block; nothing is made dense.
+    Matrices on disk and dask arrays are read block by block; nothing is made dense.
     """
     n_rows, n_columns = matrix.shape
     if block_size is None:
         block_size = max(1, BLOCK_BYTES // (8 * max(1, n_columns)))
     if sparse.issparse(matrix) and matrix.format != "csr":
         matrix = matrix.tocsr()
+    reader = StoredRows(matrix) if is_stored(matrix) and not is_stored_by_columns(matrix) else None
     for start in range(0, n_rows, block_size):
         rows = slice(start, min(start + block_size, n_rows))
-        yield rows, as_rows(matrix[rows])
+        yield rows, as_rows(matrix[rows] if reader is None else reader.take(np.arange(rows.start, rows.stop)))
+
+
+def take_rows(matrix: Any, rows: np.ndarray) -> Matrix:
+    """Return some rows in the order asked for, in memory; of a stored matrix nothing else is kept."""
+    if is_stored(matrix) and not is_stored_by_columns(matrix):
+        return as_rows(StoredRows(matrix).take(rows))
+    return as_rows((fetch(matrix) if is_stored(matrix) else matrix)[rows])
 
 
 def stored_values(block: Matrix) -> np.ndarray:
@@ -79,9 +89,23 @@ def column_sums(matrix: Any) -> np.ndarray:
     return total
 
 
-def row_sums(matrix: Any) -> np.ndarray:
-    """Sum over columns in float64, block by block, ``(n_rows,)``."""
+def row_sums(matrix: Any, rows: np.ndarray | None = None) -> np.ndarray:
+    """Sum over columns in float64, block by block, ``(n_rows,)``; of some rows, in the order asked for, if given."""
+    if rows is not None:
+        if is_stored(matrix) and not is_stored_by_columns(matrix):
+            return _stored_row_sums(StoredRows(matrix), np.asarray(rows))
+        matrix = take_rows(matrix, rows)
     total = np.zeros(matrix.shape[0])
-    for rows, block in iter_rows(matrix):
-        total[rows] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+    for block_rows, block in iter_rows(matrix):
+        total[block_rows] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
     return total
+
+
+def _stored_row_sums(reader: StoredRows, rows: np.ndarray) -> np.ndarray:
+    wanted, places = np.unique(rows, return_inverse=True)
+    size = max(1, BLOCK_BYTES // (8 * max(1, reader.shape[1])))
+    total = np.empty(len(wanted))
+    for start in range(0, len(wanted), size):
+        block = reader.take(wanted[start : start + size])
+        total[start : start + size] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+    return total[places]
