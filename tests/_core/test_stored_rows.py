@@ -71,14 +71,15 @@ def test_neighbours_are_read_together(stores, monkeypatch):
 
 
 def test_what_lies_together_follows_from_the_storage(tmp_path):
-    matrix = sparse.random(3000, 50, density=0.2, format="csr", random_state=0, dtype=np.float32)
+    matrix = sparse.random(20_000, 50, density=0.2, format="csr", random_state=0, dtype=np.float32)
     with h5py.File(tmp_path / "cells.h5", "w") as file:
         for name, compression in (("plain", None), ("packed", "gzip")):
-            anndata.io.write_elem(file, name, matrix, dataset_kwargs={"chunks": (5000,), "compression": compression})
+            anndata.io.write_elem(file, name, matrix, dataset_kwargs={"chunks": (50_000,), "compression": compression})
         plain, packed = (StoredRows(anndata.io.sparse_dataset(file[name])) for name in ("plain", "packed"))
-        assert plain.n_together == 64
-        assert packed.n_together == 500  # 5000 entries of 10 a cell
         assert plain.row_bytes == pytest.approx(80)
+        assert plain.n_together == 820  # 64 KiB
+        assert plain.n_packed == 1
+        assert packed.n_packed == packed.n_together == 5000  # 50,000 entries of 10 a cell
 
 
 def test_columns_are_refused(tmp_path):

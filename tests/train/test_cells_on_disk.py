@@ -1,6 +1,7 @@
 """Loading of cells whose matrix stays on disk."""
 
 import anndata
+import h5py
 import numpy as np
 import pytest
 import scvi
@@ -140,6 +141,18 @@ def test_the_validation_set_is_random_and_read_in_one_pass(numbered):
 def test_a_buffer_holds_a_minibatch(numbered):
     with pytest.raises(ValueError, match="buffer_size=100 was given; at least one minibatch, 128 cells"):
         CellSplitter(numbered[0], batch_size=128, buffer_size=100)
+
+
+def test_a_buffer_of_few_packed_pieces_is_told(tmp_path, places):
+    with h5py.File(tmp_path / "packed.h5ad", "w") as file:
+        for name, part in (("X", places[1].X), ("obs", places[1].obs), ("var", places[1].var)):
+            packed = {"chunks": (100,), "compression": "gzip"} if name == "X" else {}
+            anndata.io.write_elem(file, name, part, dataset_kwargs=packed)
+    manager = registered(read_backed(tmp_path / "packed.h5ad"))
+    with pytest.warns(UserWarning, match=r"packs \d+ cells into one piece, so that a buffer of 32 cells has \d of"):
+        cell_loader(manager, batch_size=32, shuffle=True, buffer_size=32)
+    cell_loader(manager, batch_size=32, buffer_size=32)  # nothing is shuffled
+    cell_loader(manager, batch_size=32, shuffle=True)  # holds all
 
 
 def test_files_by_columns_are_refused(tmp_path):

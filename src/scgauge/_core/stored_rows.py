@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -15,8 +16,8 @@ Rows: TypeAlias = Any
 _GAP_BYTES = 2**15
 #: Stored bytes of one read.
 _READ_BYTES = 2**23
-#: Rows that lie together where the storage does not say what it holds in one piece.
-_FEWEST_TOGETHER = 64
+#: Stored bytes that lie together where the storage does not say what it holds in one piece.
+_TOGETHER_BYTES = 2**16
 
 
 def is_stored(matrix: Any) -> bool:
@@ -76,17 +77,23 @@ class StoredRows:
             self.row_bytes = float(self._entry_bytes)
 
     @property
-    def n_together(self) -> int:
-        """Rows that the storage holds in one piece, so that reading one of them costs as much as all."""
-        if not self.is_sparse:
-            chunks = self.matrix.chunks
-            rows = None if chunks is None else chunks[0] if isinstance(chunks[0], int) else max(chunks[0], default=1)
-        elif getattr(self._data, "compression", "zarr") is None:
-            rows = None  # plain bytes of HDF5 are read from any place
-        else:
+    def n_packed(self) -> int:
+        """Rows that the storage packs into one piece, of which it unpacks all to read one; 1 if it packs none."""
+        if self.is_sparse:
+            if getattr(self._data, "compression", "zarr") is None:
+                return 1  # plain bytes of HDF5 are read from any place
             entries = (getattr(self._data, "shards", None) or self._data.chunks)[0]
             rows = int(entries * self.shape[0] / max(1, self.starts[-1]))
-        return max(_FEWEST_TOGETHER, min(rows or 1, self.shape[0]))
+        else:
+            chunks = self.matrix.chunks
+            first = 1 if chunks is None else chunks[0]
+            rows = first if isinstance(first, int) else max(first, default=1)
+        return max(1, min(rows, self.shape[0]))
+
+    @property
+    def n_together(self) -> int:
+        """Rows that are worth reading together, if one of them is read."""
+        return max(self.n_packed, min(math.ceil(_TOGETHER_BYTES / max(1.0, self.row_bytes)), self.shape[0]))
 
     def take(self, rows: np.ndarray, *, dtype: Any = None) -> Rows:
         """Return some rows in the order asked for, csr_matrix or array.

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from scvi import settings
 from scvi.dataloaders import AnnDataLoader
 
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
     from scvi.data import AnnDataManager
 
+    from scgauge._core.stored_rows import StoredRows
+
 #: Bytes of cells on disk that are in memory at a time: shuffled together, or read ahead in a given order.
 _SHUFFLED_BYTES, _READ_AHEAD_BYTES = 2**27, 2**25
+#: Blocks of a buffer below which minibatches of a sorted file would differ much.
+_FEWEST_BLOCKS = 32
 
 
 class CellLoader:
@@ -69,6 +74,21 @@ class CellLoader:
             buffer_size = int(n_bytes // max(1.0, store.reader.row_bytes))
         #: Cells on disk that are in memory at a time, a multiple of the minibatch.
         self.buffer_size = max(1, (buffer_size or 1) // batch_size) * batch_size
+        if shuffle and store.reader is not None:
+            self.block_size = self._choose_block_size(store.reader)
+
+    def _choose_block_size(self, reader: StoredRows) -> int:
+        """Return the rows of a block, so that a buffer has many; warn where the storage does not let it have them."""
+        size = max(reader.n_packed, min(reader.n_together, self.buffer_size // _FEWEST_BLOCKS))
+        n_blocks, n_all = self.buffer_size // size, reader.shape[0] // size
+        if n_blocks < _FEWEST_BLOCKS < n_all:
+            rank_zero_warn(
+                f"The file packs {size} cells into one piece, so that a buffer of {self.buffer_size} cells has "
+                f"{n_blocks} of {n_all} pieces only, and minibatches differ if the file is sorted. Enlarge the buffer, "
+                f"datasplitter_kwargs={{'buffer_size': {_FEWEST_BLOCKS * size}}}, or write it without compression.",
+                category=UserWarning,
+            )
+        return size
 
     @property
     def n_cells(self) -> int:
@@ -112,7 +132,7 @@ class CellLoader:
         if not self.shuffle or self.store.reader is None:
             return self.indices[mine]
         rng = np.random.default_rng(_seed() if self.n_ranks == 1 else self._common_seed())
-        rows = shuffle_blocks(self.indices, self.store.reader.n_together, rng)[mine]
+        rows = shuffle_blocks(self.indices, self.block_size, rng)[mine]
         return shuffle_within(rows, self.buffer_size, rng)
 
     def _common_seed(self) -> int:
