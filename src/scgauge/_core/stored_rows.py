@@ -82,8 +82,7 @@ class StoredRows:
         if self.is_sparse:
             if getattr(self._data, "compression", "zarr") is None:
                 return 1  # plain bytes of HDF5 are read from any place
-            entries = (getattr(self._data, "shards", None) or self._data.chunks)[0]
-            rows = int(entries * self.shape[0] / max(1, self.starts[-1]))
+            rows = int(self._data.chunks[0] * self.shape[0] / max(1, self.starts[-1]))
         else:
             chunks = self.matrix.chunks
             first = 1 if chunks is None else chunks[0]
