@@ -21,10 +21,10 @@ _TOGETHER_BYTES = 2**16
 
 
 def is_stored(matrix: Any) -> bool:
-    """Whether a matrix is on disk or a dask array, so that its rows have to be fetched."""
+    """Whether a matrix is on disk or a dask array, or a reader of one, so that its rows have to be fetched."""
     if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
         return False
-    return hasattr(matrix, "to_memory") or hasattr(matrix, "chunks")
+    return isinstance(matrix, StoredRows) or hasattr(matrix, "to_memory") or hasattr(matrix, "chunks")
 
 
 def is_stored_by_columns(matrix: Any) -> bool:
@@ -34,6 +34,8 @@ def is_stored_by_columns(matrix: Any) -> bool:
 
 def fetch(matrix: Any) -> Rows:
     """Bring all of a stored matrix into memory, as it is: sparse or dense."""
+    if isinstance(matrix, StoredRows):
+        matrix = matrix.matrix
     if hasattr(matrix, "to_memory"):  # sparse dataset of AnnData
         return matrix.to_memory()
     if hasattr(matrix, "compute"):  # dask
@@ -41,8 +43,17 @@ def fetch(matrix: Any) -> Rows:
     return np.asarray(matrix[:])
 
 
+def reader_of(matrix: Any) -> StoredRows | None:
+    """Return a reader of the rows of a stored matrix; ``None`` if it is in memory, or stored by columns."""
+    if isinstance(matrix, StoredRows):
+        return matrix
+    return StoredRows(matrix) if is_stored(matrix) and not is_stored_by_columns(matrix) else None
+
+
 class StoredRows:
     """Reader of rows of a stored matrix: those that lie near each other are read together, whatever was asked for.
+
+    ``reader[rows]`` reads rows as the matrix itself would give them.
 
     Parameters
     ----------
@@ -75,6 +86,12 @@ class StoredRows:
             self.starts = np.arange(self.shape[0] + 1, dtype=np.int64)
             self._entry_bytes = self.shape[1] * matrix.dtype.itemsize
             self.row_bytes = float(self._entry_bytes)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Rows:
+        if isinstance(rows, slice):
+            rows = np.arange(self.shape[0])[rows]
+        rows = np.asarray(rows)
+        return self.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
 
     @property
     def n_packed(self) -> int:
