@@ -39,6 +39,8 @@ def contents(value: Any) -> Any:
         return {"index": contents(value.index), **{str(name): contents(value[name]) for name in value.columns}}
     if isinstance(value, pd.Series | pd.Index):
         return contents(np.asarray(value.astype(object)) if value.dtype.kind not in "biuf" else value.to_numpy())
+    if hasattr(value, "to_memory"):  # sparse matrix on disk
+        value = value.to_memory()
     if sparse.issparse(value):
         return contents(value.toarray())
     if isinstance(value, torch.Tensor):

@@ -55,9 +55,10 @@ def test_metrics_take_one_or_two_arrays_and_the_rest_by_keyword(name):
 
 
 @each("datasets")
-def test_only_sizes_of_a_simulation_and_names_of_sets_are_positional(name):
+def test_only_sizes_of_a_simulation_names_of_sets_and_paths_are_positional(name):
     positional, _, _ = split_signature(name)
-    assert all(p.name.startswith("n_") for p in positional) or [p.name for p in positional] in (["name"], ["organism"])
+    named = [p.name for p in positional]
+    assert all(name.startswith("n_") for name in named) or named in (["name"], ["organism"], ["path"])
     assert len(positional) <= 2
 
 

@@ -22,12 +22,14 @@ from scgauge._core.elbo import divergence, labelled_divergence, log_likelihood
 from scgauge._core.encoder_network import encoder_network
 from scgauge._core.matrix import row_sums
 from scgauge._core.model_protocol import CellContext
+from scgauge._core.stored_rows import reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scgauge._core.encoder_network import EncoderNetwork
     from scgauge._core.model_protocol import Adapter
+    from scgauge._core.stored_rows import StoredRows
 
 #: Cells decoded at once. Fixed, so that no result depends on it.
 CELLS_AT_ONCE = 512
@@ -96,6 +98,7 @@ class VAEAdapter:
         self.model = model
         self.module = model.module
         self._given_manager = manager
+        self._reader: StoredRows | None = None
 
     @property
     def _manager(self) -> Any:
@@ -109,8 +112,12 @@ class VAEAdapter:
 
     @property
     def matrix(self) -> Any:
-        """The data that the encoder reads, ``(n_cells, n_genes)``, as they are stored."""
-        return self._manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        """The data that the encoder reads, ``(n_cells, n_genes)``, as they are stored; of data on disk a reader."""
+        if self._reader is None:
+            matrix = self._manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+            self._reader = reader_of(matrix)
+            return matrix if self._reader is None else self._reader
+        return self._reader
 
     def encoder_network(self) -> EncoderNetwork:
         """Return the encoder in two parts, in evaluation mode."""
@@ -264,7 +271,7 @@ class VAEAdapter:
         elif REGISTRY_KEYS.OBSERVED_LIB_SIZE in manager.data_registry:
             exposure = self._registered(REGISTRY_KEYS.OBSERVED_LIB_SIZE, cells)
         else:
-            exposure = row_sums(manager.get_from_registry(REGISTRY_KEYS.X_KEY)[cells])
+            exposure = row_sums(self.matrix, cells)
         n_cells = len(cells)
         return CellContext(
             batch=np.zeros(n_cells, dtype=int) if batch is None else batch.ravel().astype(int),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from scgauge._core.stored_rows import fetch, is_stored, reader_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,26 +46,40 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
 
 def as_rows(matrix: Any) -> Matrix:
     """Bring any matrix kind into memory in a form whose rows are cheap: csr_matrix or a 2-D numpy array."""
-    if hasattr(matrix, "to_memory"):  # backed
-        matrix = matrix.to_memory()
+    if is_stored(matrix):
+        matrix = fetch(matrix)
     if sparse.issparse(matrix):
         return matrix if isinstance(matrix, sparse.csr_matrix) else sparse.csr_matrix(matrix)
-    return np.asarray(matrix[:] if not isinstance(matrix, np.ndarray) else matrix)
+    return np.asarray(matrix)
 
 
-def iter_rows(matrix: Any, *, block_size: int | None = None) -> Iterator[tuple[slice, Matrix]]:
-    """Pass over a matrix in blocks of rows, in order, with at most `BLOCK_BYTES` dense bytes each.
+def iter_rows(
+    matrix: Any, *, block_size: int | None = None, rows: np.ndarray | None = None
+) -> Iterator[tuple[slice, Matrix]]:
+    """Pass over a matrix, or some of its rows, in blocks of rows with at most `BLOCK_BYTES` dense bytes each.
 
-    Backed and csc matrices are read block by block; nothing is made dense.
+    Rows come in their order, those of `rows` in the order asked for, together with the slice of their positions.
+    Matrices on disk and dask arrays are read block by block; nothing is made dense.
     """
     n_rows, n_columns = matrix.shape
     if block_size is None:
         block_size = max(1, BLOCK_BYTES // (8 * max(1, n_columns)))
     if sparse.issparse(matrix) and matrix.format != "csr":
         matrix = matrix.tocsr()
+    reader = reader_of(matrix)
+    source = matrix if reader is None else reader
+    n_rows = n_rows if rows is None else len(rows)
     for start in range(0, n_rows, block_size):
-        rows = slice(start, min(start + block_size, n_rows))
-        yield rows, as_rows(matrix[rows])
+        part = slice(start, min(start + block_size, n_rows))
+        yield part, as_rows(source[part if rows is None else rows[part]])
+
+
+def take_rows(matrix: Any, rows: np.ndarray) -> Matrix:
+    """Return some rows in the order asked for, in memory; of a stored matrix nothing else is read."""
+    reader = reader_of(matrix)
+    if reader is None and is_stored(matrix):
+        return as_rows(matrix)[rows]
+    return as_rows((matrix if reader is None else reader)[rows])
 
 
 def stored_values(block: Matrix) -> np.ndarray:
@@ -71,17 +87,18 @@ def stored_values(block: Matrix) -> np.ndarray:
     return np.asarray(block.data if sparse.issparse(block) else block.ravel())
 
 
-def column_sums(matrix: Any) -> np.ndarray:
-    """Sum over rows in float64, one pass, block by block, ``(n_columns,)``."""
+def column_sums(matrix: Any, rows: np.ndarray | None = None) -> np.ndarray:
+    """Sum over rows, or over some rows, in float64, one pass, block by block, ``(n_columns,)``."""
     total = np.zeros(matrix.shape[1])
-    for _, block in iter_rows(matrix):
+    for _, block in iter_rows(matrix, rows=rows):
         total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
     return total
 
 
-def row_sums(matrix: Any) -> np.ndarray:
-    """Sum over columns in float64, block by block, ``(n_rows,)``."""
-    total = np.zeros(matrix.shape[0])
-    for rows, block in iter_rows(matrix):
-        total[rows] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
-    return total
+def row_sums(matrix: Any, rows: np.ndarray | None = None) -> np.ndarray:
+    """Sum over columns in float64, block by block, ``(n_rows,)``; of some rows, in the order asked for, if given."""
+    wanted, places = (None, slice(None)) if rows is None else np.unique(rows, return_inverse=True)
+    total = np.zeros(matrix.shape[0] if wanted is None else len(wanted))
+    for part, block in iter_rows(matrix, rows=wanted):
+        total[part] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+    return total[places]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy import sparse
+
+from scgauge._core.stored_rows import is_stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from anndata import AnnData
 
 #: Slots of an AnnData and the axis lengths that their values must have.
 _AXES = {"obs": (0,), "var": (1,), "obsm": (0,), "varm": (1,), "obsp": (0, 0), "varp": (1, 1), "layers": (0, 1)}
@@ -80,9 +82,20 @@ def store(adata: AnnData, *, copy: bool, **slots: Mapping[str, Any]) -> AnnData 
             if tuple(shape[: len(expected)]) != expected:
                 message = f"{slot}[{key!r}] needs the shape {expected}; found {tuple(shape)}."
                 raise ValueError(message)
-    target = adata.copy() if copy else adata
+    target = _copy(adata) if copy else adata
     for slot, items in slots.items():
         container = getattr(target, slot)
         for key, value in items.items():
             container[key] = plain(value) if slot == "uns" else value
     return target if copy else None
+
+
+def _copy(adata: AnnData) -> AnnData:
+    """Copy everything but a matrix on disk, which is only ever read and is shared."""
+    if adata.X is None or not is_stored(adata.X):
+        return adata.copy()
+    slots = {
+        slot: {key: value.copy() for key, value in getattr(adata, slot).items() if key is not None}
+        for slot in ("obsm", "varm", "obsp", "varp", "layers")
+    }
+    return AnnData(X=adata.X, obs=adata.obs.copy(), var=adata.var.copy(), uns=deepcopy(dict(adata.uns)), **slots)

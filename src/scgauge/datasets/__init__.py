@@ -1,9 +1,10 @@
-"""Public single-cell data sets and simulators with known truth."""
+"""Public single-cell data sets, simulators with known truth, and cells that stay on disk."""
 
 from ._blood import covid_balf_liao2020, pbmc_facs, pbmc_scvijl, scgen_kang
 from ._knowledge import clinical_dummy_smartcare, dorothea, gene_sets
 from ._mhd4_codebook import mhd4_codebook
 from ._pbmc68k_counts import pbmc68k_counts
+from ._read_backed import read_backed
 from ._simulate_binary_blocks import simulate_binary_blocks
 from ._simulate_counts import simulate_counts
 from ._simulate_longitudinal import simulate_longitudinal
@@ -24,6 +25,7 @@ __all__ = [
     "pbmc68k_counts",
     "pbmc_facs",
     "pbmc_scvijl",
+    "read_backed",
     "sc_mixology",
     "scgen_kang",
     "schiebinger_moscot1000",

@@ -9,6 +9,7 @@ from scipy import sparse, stats
 
 from scgauge._core.matrix import iter_rows, stored_values
 from scgauge._core.optional import later
+from scgauge._core.stored_rows import is_stored
 from scgauge.metrics._points import Points, as_points
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def log_odds_ratio(x: Points, *, correction: Correction = "haldane") -> LogOdds:
     ----------
     x
         Observations of binary variables, ``(n, p)``: numpy array, torch tensor or scipy sparse matrix of zeros and
-        ones.
+        ones; or a matrix on disk or dask array, which is read block by block.
     correction
         ``"haldane"`` adds one half to every count, which removes most of the bias; ``"max"`` raises counts of 0 to one
         half and leaves the others :cite:p:`Nussberger21`; ``"none"`` leaves all: infinite or NaN where a count is 0.
@@ -137,9 +138,13 @@ def log_odds_ratio(x: Points, *, correction: Correction = "haldane") -> LogOdds:
     if correction not in get_args(Correction):
         message = f"correction={correction!r} is unknown; use one of {list(get_args(Correction))}."
         raise ValueError(message)
-    points = _as_binary(x, "x")
-    n = points.shape[0]
-    n11 = _both_on(points)
+    if is_stored(x):
+        n, n11 = x.shape[0], np.zeros((x.shape[1], x.shape[1]))
+        for _, block in iter_rows(x):
+            n11 += _both_on(_as_binary(block, "x"))
+    else:
+        points = _as_binary(x, "x")
+        n, n11 = points.shape[0], _both_on(points)
     on = np.diag(n11)
     n10, n01 = on[:, None] - n11, on[None, :] - n11
     tables = [n11, n10, n01, n - n11 - n10 - n01]

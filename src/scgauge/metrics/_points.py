@@ -10,7 +10,8 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from scgauge._core.matrix import Matrix, stored_values
+from scgauge._core.matrix import Matrix, as_rows, stored_values
+from scgauge._core.stored_rows import is_stored
 
 #: What functions of `metrics` take: numpy array, torch tensor, data frame or scipy sparse matrix or array, ``(n, p)``.
 Points: TypeAlias = Any
@@ -47,6 +48,8 @@ def as_points(x: Points, *, name: str = "x") -> Matrix:
         message = f"`{name}` is an AnnData; pass a matrix of it, for example adata.obsm['X_pca'] or adata.X."
         raise TypeError(message)
     x = from_torch(x, name=name)
+    if is_stored(x):
+        x = as_rows(x)
     points = sparse.csr_matrix(x) if sparse.issparse(x) else np.asarray(x)
     if points.dtype.kind not in "buif":
         message = f"`{name}` has the dtype {points.dtype}; real numbers are needed."

@@ -9,6 +9,8 @@ from scvi.model.base import RNASeqMixin
 
 from scgauge._core.adapter import likelihood_parameters
 from scgauge._core.compat import MODULE_KEYS, differential_expression_core
+from scgauge._core.matrix import column_sums
+from scgauge._core.stored_rows import is_stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +27,11 @@ def _mean_properties(
     """Return the raw mean of each gene in two groups of cells."""
     data = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     genes = slice(None) if var_idx is None else var_idx
-    return {
-        f"raw_mean{number}": np.asarray(data[idx][:, genes].mean(axis=0)).ravel()
-        for number, idx in ((1, idx1), (2, idx2))
-    }
+    means = {}
+    for number, idx in ((1, idx1), (2, idx2)):
+        rows = np.arange(data.shape[0])[idx]
+        means[f"raw_mean{number}"] = column_sums(data, rows)[genes] / len(rows)
+    return means
 
 
 def _difference(scale1: np.ndarray, scale2: np.ndarray, pseudocounts: float) -> np.ndarray:
@@ -81,7 +84,8 @@ class ExpressionMixin(RNASeqMixin):
     ) -> pd.DataFrame:
         """Test each gene for differential expression between groups of cells.
 
-        Count likelihoods use scvi-tools' test :cite:p:`Lopez18` as it is. For ``"bernoulli"`` the effect is the
+        Count likelihoods use scvi-tools' test :cite:p:`Lopez18` as it is; of cells on disk it leaves out the columns of
+        raw means and shares, which it would load all cells for. For ``"bernoulli"`` the effect is the
         difference of probabilities and for ``"normal"`` the difference of means, both with the posterior probability
         that it is larger than ``delta`` (mode "change"); its columns are named ``difference_*`` instead of ``lfc_*``.
 
@@ -106,10 +110,15 @@ class ExpressionMixin(RNASeqMixin):
         Raises
         ------
         ValueError
-            If a ``mode`` other than "change" is asked for where the data are not counts.
+            If a ``mode`` other than "change" is asked for where the data are not counts, or ``all_stats`` of counts
+            that are on disk.
         """
         groups = {"groupby": groupby, "group1": group1, "group2": group2, "idx1": idx1, "idx2": idx2}
         if self._reads_counts:
+            manager = self.get_anndata_manager(self._validate_anndata(adata), required=True)
+            if is_stored(manager.get_from_registry(REGISTRY_KEYS.X_KEY)) and kwargs.setdefault("all_stats", False):
+                message = "all_stats=True needs the counts in memory; they are on disk. Run: adata = adata.to_memory()"
+                raise ValueError(message)
             return super().differential_expression(adata, **groups, **kwargs)
         mode = kwargs.pop("mode", "change")
         if mode != "change":

@@ -24,7 +24,7 @@ def _profiles(matrix: Matrix, codes: np.ndarray, n_groups: int, *, counts: bool)
     for group in range(n_groups):
         rows = np.flatnonzero(codes == group)
         if len(rows):
-            total = column_sums(matrix[rows])
+            total = column_sums(matrix, rows)
             profiles[group] = total / (total.sum() if counts else len(rows))
     return profiles
 

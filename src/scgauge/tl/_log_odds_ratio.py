@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from scgauge._core.checks import check_adata, check_binary, check_same_genes
 from scgauge._core.keys import LOG_ODDS
-from scgauge._core.matrix import as_rows, get_matrix
+from scgauge._core.matrix import get_matrix
 from scgauge._core.store import store
 from scgauge.metrics import compare_log_odds as compare_arrays
 from scgauge.metrics import log_odds_ratio as from_array
@@ -77,7 +77,7 @@ def log_odds_ratio(
     """
     check_adata(adata)
     check_binary(adata, layer)
-    result = from_array(as_rows(get_matrix(adata, layer)), correction=correction)
+    result = from_array(get_matrix(adata, layer), correction=correction)
     params = {"layer": layer, "correction": correction, "n_obs": result.n}
     return store(
         adata,
@@ -139,9 +139,7 @@ def compare_log_odds(
     synthetic = check_same_genes(real, synthetic)
     for adata in (real, synthetic):
         check_binary(adata, layer)
-    result = compare_arrays(
-        as_rows(get_matrix(real, layer)), as_rows(get_matrix(synthetic, layer)), correction=correction
-    )
+    result = compare_arrays(get_matrix(real, layer), get_matrix(synthetic, layer), correction=correction)
     table = result.pairs.rename(columns={"log_odds_x": "real", "log_odds_y": "synthetic"})
     for position, column in enumerate(("first", "second")):
         table.insert(position, f"gene_{position + 1}", real.var_names[table.pop(column)])

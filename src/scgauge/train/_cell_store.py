@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 
 from scgauge._core.matrix import as_rows
+from scgauge._core.stored_rows import StoredRows, is_stored
 from scgauge.nn import SparseRows
 
 if TYPE_CHECKING:
@@ -114,11 +116,16 @@ class CellStore:
     Parameters
     ----------
     manager
-        Registered data, in memory.
+        Registered data; the matrix is in memory, or on disk and stays there.
     device
-        Where to keep the matrix; ``None`` leaves it where it is.
+        Where to keep a matrix that is in memory; ``None`` leaves it where it is.
     keep_sparse
         Whether sparse counts stay sparse in the minibatches.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is on disk and compressed by columns.
     """
 
     def __init__(
@@ -126,14 +133,12 @@ class CellStore:
     ) -> None:
         self.n_cells = manager.adata.n_obs
         self.keep_sparse = keep_sparse
-        matrix = as_rows(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
-        self.matrix: HostRows | DeviceRows | Tensor
-        if not sparse.issparse(matrix):
-            self.matrix = _tensor(matrix).to(device)
-        elif device is None:
-            self.matrix = HostRows(matrix)
-        else:
-            self.matrix = DeviceRows(matrix, device)
+        matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        #: Reader of a matrix on disk; its rows are taken from blocks of cells, `load`.
+        self.reader = StoredRows(matrix) if is_stored(matrix) else None
+        self.matrix: HostRows | DeviceRows | Tensor | None = None
+        if self.reader is None:
+            self.matrix = _rows_of(as_rows(matrix), device)
         # scvi-tools knows the type of each field; but for the matrix they are small.
         others = [key for key in manager.data_registry if key != REGISTRY_KEYS.X_KEY]
         fields = manager.create_torch_dataset(data_and_attributes=others)[np.arange(self.n_cells)]
@@ -141,14 +146,27 @@ class CellStore:
 
     @staticmethod
     def can_hold(manager: AnnDataManager) -> bool:
-        """Whether the matrix is in memory and of a kind whose rows can be taken."""
-        if manager.adata.isbacked:
-            return False
+        """Whether the matrix is of a kind whose rows can be taken, in memory or on disk."""
         matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+        return isinstance(matrix, np.ndarray) or sparse.issparse(matrix) or is_stored(matrix)
+
+    def load(self, rows: np.ndarray) -> CellStore:
+        """Return a store in memory with some cells of one on disk, in the order asked for."""
+        if self.reader is None:
+            message = "Only cells on disk are loaded."
+            raise RuntimeError(message)
+        held = copy(self)
+        held.n_cells, held.reader = len(rows), None
+        block = self.reader.take(rows, dtype=np.float32)
+        held.matrix = _rows_of(as_rows(block), None)
+        index = torch.from_numpy(rows)
+        held.fields = {key: value.index_select(0, index.to(value.device)) for key, value in self.fields.items()}
+        return held
 
     def take(self, rows: np.ndarray) -> dict[str, Any]:
         """Return the minibatch of some cells, in the order asked for: each registered field by its key."""
+        if self.matrix is None:
+            return self.load(rows).take(np.arange(len(rows)))
         index = torch.from_numpy(rows)
         if isinstance(self.matrix, torch.Tensor):
             x: Tensor | SparseRows = self.matrix.index_select(0, index.to(self.matrix.device)).float()
@@ -157,6 +175,13 @@ class CellStore:
             x = x if self.keep_sparse else x.to_dense()
         others = {key: value.index_select(0, index.to(value.device)) for key, value in self.fields.items()}
         return {REGISTRY_KEYS.X_KEY: x} | others
+
+
+def _rows_of(matrix: sparse.csr_matrix | np.ndarray, device: torch.device | None) -> HostRows | DeviceRows | Tensor:
+    """Prepare a matrix in memory for taking rows of it, on a device if one is given."""
+    if not sparse.issparse(matrix):
+        return _tensor(matrix).to(device)
+    return HostRows(matrix) if device is None else DeviceRows(matrix, device)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

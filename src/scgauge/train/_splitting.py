@@ -4,12 +4,14 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from scipy import sparse
 from scvi import REGISTRY_KEYS, settings
 from scvi.dataloaders import DataSplitter
 
 from scgauge._core.matrix import as_rows
+from scgauge._core.stored_rows import is_stored
 from scgauge.train._cell_loader import cell_loader
 from scgauge.train._cell_store import CellStore, DeviceRows
 
@@ -29,8 +31,8 @@ class CellSplitter(DataSplitter):
     """scvi-tools' splitter of cells into training, validation and test sets, with minibatches that stay sparse.
 
     The counts stay where they are, or go to the training device once, sparse and in the smallest type that holds
-    them; minibatches are taken there. All registered fields travel along. Data that are not in memory take
-    scvi-tools' own loader.
+    them; minibatches are taken there. All registered fields travel along. Counts on disk (a backed h5ad, a zarr store)
+    stay on disk and are read in large pieces, see :class:`CellLoader`.
 
     Batch norm cannot normalise a minibatch of one cell. Where the last minibatch of an epoch would have one, it is
     left out; the cells are shuffled, so that each epoch leaves out another.
@@ -41,7 +43,10 @@ class CellSplitter(DataSplitter):
         Registered data.
     load_on_device
         Whether the cells are kept on the training device: ``"auto"`` does so if they take less than half of the
-        free memory of a GPU. The memory they take is logged.
+        free memory of a GPU. The memory they take is logged. Cells on disk are not.
+    buffer_size
+        Cells on disk that are in memory at a time and are shuffled together; ``None`` for 128 MiB of them. More make
+        minibatches more alike to those of cells in memory, see the user guide.
     **kwargs
         Passed to :class:`scvi.dataloaders.DataSplitter`; ``train_size``, ``validation_size``, ``external_indexing``,
         ``shuffle_set_split``, ``batch_size``, ``drop_last``, ...
@@ -49,11 +54,17 @@ class CellSplitter(DataSplitter):
     Raises
     ------
     ValueError
-        If there are fewer than two cells to train on, or one cell in a minibatch.
+        If there are fewer than two cells to train on, one cell in a minibatch, or a buffer smaller than a minibatch; if
+        the counts are on disk and compressed by columns.
     """
 
     def __init__(
-        self, adata_manager: AnnDataManager, *, load_on_device: bool | Literal["auto"] = "auto", **kwargs: Any
+        self,
+        adata_manager: AnnDataManager,
+        *,
+        load_on_device: bool | Literal["auto"] = "auto",
+        buffer_size: int | None = None,
+        **kwargs: Any,
     ) -> None:
         n_cells = adata_manager.adata.n_obs
         if n_cells < 2:
@@ -62,6 +73,9 @@ class CellSplitter(DataSplitter):
         batch_size = kwargs.get("batch_size") or settings.batch_size
         if batch_size < 2:
             message = f"batch_size={batch_size} was given; batch norm needs minibatches of at least 2 cells."
+            raise ValueError(message)
+        if buffer_size is not None and buffer_size < batch_size:
+            message = f"buffer_size={buffer_size} was given; at least one minibatch, {batch_size} cells, is needed."
             raise ValueError(message)
         with warnings.catch_warnings():
             # It warns of errors that cannot happen here.
@@ -75,12 +89,16 @@ class CellSplitter(DataSplitter):
             raise ValueError(message)
         if self.n_train % batch_size == 1:
             self.drop_last = True
-        self.load_on_device = load_on_device
+        self.load_on_device, self.buffer_size = load_on_device, buffer_size
         self._store: CellStore | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Split the cells; processes that train together take the split of the first."""
         super().setup(stage)
+        if is_stored(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)):
+            # Sets that are read as they stand are read in one pass over the file.
+            for name in ("val_idx", "test_idx"):
+                setattr(self, name, np.sort(getattr(self, name)))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             names = ("train_idx", "val_idx", "test_idx")
             split = [getattr(self, name) for name in names]
@@ -92,7 +110,7 @@ class CellSplitter(DataSplitter):
         """Return the loader of one of the sets; all of them take their cells from one store."""
         if self._store is None and CellStore.can_hold(manager):
             self._store = CellStore(manager, device=self._device(manager), keep_sparse=True)
-        return cell_loader(manager, store=self._store, **kwargs)
+        return cell_loader(manager, store=self._store, buffer_size=self.buffer_size, **kwargs)
 
     def teardown(self, stage: str | None = None) -> None:
         """Give the memory of the cells back when training is over."""
@@ -103,7 +121,12 @@ class CellSplitter(DataSplitter):
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if not self.load_on_device or (device.type == "cpu" and self.load_on_device == "auto"):
             return None
-        matrix = as_rows(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
+        matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        if is_stored(matrix):
+            if self.load_on_device is True:
+                logger.info("The cells are on disk and are not kept on %s.", device)
+            return None
+        matrix = as_rows(matrix)
         needed = DeviceRows.size_in_bytes(matrix) if sparse.issparse(matrix) else matrix.nbytes
         if self.load_on_device == "auto":
             # Devices that do not tell their free memory share that of the host.

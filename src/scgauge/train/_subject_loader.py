@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from scvi.dataloaders import DataSplitter
 
 from scgauge._core.registry_keys import SUBJECT_KEY, WEIGHT_KEY
+from scgauge._core.stored_rows import is_stored
 from scgauge.train._cell_store import CellStore
 from scgauge.train._splitting import CellSplitter
 
@@ -88,10 +89,11 @@ class SubjectSplitter(CellSplitter):
     Raises
     ------
     ValueError
-        If there are too few subjects, or a given split divides the visits of a subject.
+        If there are too few subjects, or a given split divides the visits of a subject; if the visits are on disk.
     """
 
     def __init__(self, adata_manager: AnnDataManager, **kwargs: Any) -> None:
+        check_in_memory(adata_manager)
         self.subject = np.asarray(adata_manager.get_from_registry(SUBJECT_KEY)).ravel()
         self.loader: SubjectLoader | None = None
         #: Whether training minibatches are those of similar subjects.
@@ -138,3 +140,13 @@ class SubjectSplitter(CellSplitter):
         if shuffle:
             self.loader = loader
         return loader
+
+
+def check_in_memory(manager: AnnDataManager) -> None:
+    """Raise ValueError if the visits are on disk: minibatches of whole subjects are scattered over a file."""
+    if is_stored(manager.get_from_registry(REGISTRY_KEYS.X_KEY)):
+        message = (
+            "The visits are on disk, but individuals are trained on from memory: the visits of a subject are anywhere "
+            "in the file. Run: adata = adata.to_memory(), and set the model up again. (Snapshots are read from disk.)"
+        )
+        raise ValueError(message)

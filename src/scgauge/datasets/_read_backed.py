@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anndata import AnnData
+
+from scgauge._core.optional import later, need
+from scgauge._core.stored_rows import is_stored_by_columns
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnData:
+    """Open an h5ad file or a zarr store without loading the matrix.
+
+    Tables of cells and genes, ``obsm``, ``varm`` and ``uns`` are read; the matrix stays on disk and is read where it is
+    needed, so that data which do not fit into memory can be checked, trained on, embedded and sampled. Unlike
+    ``anndata.read_h5ad(path, backed="r")``, which works as well, it also opens zarr stores, and takes the matrix from a
+    layer, of which AnnData itself would load all.
+
+    Parameters
+    ----------
+    path
+        h5ad file, zarr store, or a group in a zarr store that holds an AnnData.
+    layer
+        Layer with the matrix, which becomes ``adata.X``; the ``X`` of the file if ``None``.
+
+    Returns
+    -------
+    Annotated data with the matrix of the file as its ``X``, without layers. The file is open as long as it is in use;
+    it is only read. ``adata.to_memory()`` loads the matrix, ``adata[rows].copy()`` some cells.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    KeyError
+        If the file has no such layer, or no matrix at all.
+    ValueError
+        If it holds no AnnData, or the matrix is compressed by columns (csc), so that cells cannot be read one by one.
+    ImportError
+        If `path` is a zarr store and zarr is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, scgauge
+    >>> adata = scgauge.datasets.simulate_counts(60, 20, rng=0)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> adata.write_h5ad(f"{folder.name}/cells.h5ad")
+    >>> cells = scgauge.datasets.read_backed(f"{folder.name}/cells.h5ad")
+    >>> scgauge.model.CountVI.setup_anndata(cells)
+    >>> model = scgauge.model.CountVI(cells, n_latent=2)
+    >>> model.train(max_epochs=1, enable_progress_bar=False)
+    >>> model.get_latent_representation().shape
+    (60, 2)
+    """
+    place = Path(path)
+    if not place.exists():
+        message = f"There is no file or store at {str(place)!r}."
+        raise FileNotFoundError(message)
+    group = _open(place)
+    encoding = group.attrs.get("encoding-type", "anndata" if {"obs", "var"} <= set(group) else None)
+    if encoding not in {"anndata", b"anndata"}:
+        message = f"{str(place)!r} holds no AnnData but {encoding or 'something else'}; it has {sorted(group)}."
+        raise ValueError(message)
+    io = later("anndata.io")
+    tables: dict[str, Any] = {
+        name: io.read_elem(group[name]) for name in ("obs", "var", "obsm", "varm", "uns") if name in group
+    }
+    return AnnData(X=_matrix(group, layer), **tables)
+
+
+def _open(place: Path) -> Any:
+    if place.is_dir():
+        return need("zarr", extra="stream", purpose="zarr stores").open_group(place, mode="r")
+    h5py = later("h5py")
+    if not h5py.is_hdf5(place):
+        message = f"{str(place)!r} is neither an h5ad file nor a zarr store."
+        raise ValueError(message)
+    return h5py.File(place, mode="r")
+
+
+def _matrix(group: Any, layer: str | None) -> Any:
+    """Return the matrix as it is stored."""
+    layers = [name for name in group["layers"] if name != "None"] if "layers" in group else []
+    if layer is not None and layer not in layers:
+        message = f"Did not find the layer {layer!r} in the file; found {sorted(layers)}."
+        raise KeyError(message)
+    if layer is None and "X" not in group:
+        message = f"The file has no matrix in X. Name a layer with `layer=`; found {sorted(layers)}."
+        raise KeyError(message)
+    stored = group["X"] if layer is None else group["layers"][layer]
+    if not hasattr(stored, "keys"):
+        return stored
+    matrix = later("anndata.io").sparse_dataset(stored)
+    if is_stored_by_columns(matrix):
+        message = (
+            "The matrix is stored by columns (csc), so that cells cannot be read one by one. Write it by rows once: "
+            "adata = anndata.read_h5ad(path); adata.X = adata.X.tocsr(); adata.write_h5ad(path)"
+        )
+        raise ValueError(message)
+    return matrix
