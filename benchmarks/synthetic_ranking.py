@@ -82,6 +82,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path, help="folder for the scoreboards of the first seed")
     arguments = parser.parse_args()
+    if arguments.figure:
+        arguments.figure.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")
     rows, details = [], []
     for name in arguments.datasets:
