@@ -17,6 +17,7 @@ from scgauge._core.matrix import get_matrix
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
 from scgauge.model._refit import train_params
+from scgauge.train import stopping_together
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,7 +71,8 @@ class RegisteredCells:
         train = super().train  # type: ignore[misc]
         check_no_leak(self, train, args, kwargs)
         self.train_params_ = train_params(train, args, kwargs)
-        return train(*args, **kwargs)
+        with stopping_together(kwargs) as arguments:
+            return train(*args, **arguments)
 
     @staticmethod
     def _check_setup(
