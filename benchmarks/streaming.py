@@ -155,7 +155,12 @@ def train(name: str, arguments: argparse.Namespace, path: Path) -> dict:
         **options,
     )
     n_train = int(0.9 * arguments.cells)
-    record |= {"epoch_s": times, "epoch_cpu_s": cpu, "cells_per_s": n_train / float(np.median(times)), "training_gb": peak_gb()}
+    record |= {
+        "epoch_s": times,
+        "epoch_cpu_s": cpu,
+        "cells_per_s": n_train / float(np.median(times)),
+        "training_gb": peak_gb(),
+    }
     if model.history is not None and "elbo_validation" in model.history:
         record["elbo_validation"] = model.history["elbo_validation"].to_numpy(float).ravel().tolist()
     if "annbatch" not in name:

@@ -75,6 +75,8 @@ def test_each_epoch_has_every_cell_once_in_an_order_of_its_own(numbered):
     assert [len(part) for part in first] == [32] * 21 + [13]
     for epoch in (first, second):
         np.testing.assert_array_equal(np.sort(np.concatenate(epoch)), rows + 1)
+        # Neighbours in the file, eight of which make a block, are no neighbours in the epoch.
+        assert np.mean(np.diff(np.concatenate(epoch)) == 1) < 0.1
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
     scvi.settings.seed = 1
     again = numbers(cell_loader(manager, indices=rows, batch_size=32, shuffle=True, buffer_size=256))

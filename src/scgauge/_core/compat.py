@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import scvi
 from scvi.data._constants import ADATA_MINIFY_TYPE
 from scvi.data._utils import _get_adata_minify_type as get_minify_type
+from scvi.model._utils import use_distributed_sampler as shares_cells
 from scvi.model.base._de_core import _de_core as differential_expression_core
 from scvi.module._constants import MODULE_KEYS
 from scvi.train import TrainingPlan
@@ -26,6 +27,7 @@ __all__ = [
     "get_minify_type",
     "remembered_seed",
     "set_remembered_seed",
+    "shares_cells",
     "silent_transfer",
 ]
 

@@ -55,6 +55,7 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
     >>> model.train(max_epochs=1, enable_progress_bar=False)
     >>> model.get_latent_representation().shape
     (60, 2)
+    >>> folder.cleanup()
     """
     place = Path(path)
     if not place.exists():

@@ -19,6 +19,7 @@ from scgauge._core.threads import threads_for_training
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
 from scgauge.model._refit import train_params
+from scgauge.train import stopping_together
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -74,8 +75,9 @@ class RegisteredCells:
         train = super().train  # type: ignore[misc]
         check_no_leak(self, train, args, kwargs)
         self.train_params_ = train_params(train, args, kwargs)
-        with threads_for_training(len(self.get_var_names()), kwargs.get("batch_size") or settings.batch_size):
-            return train(*args, **kwargs)
+        threads = threads_for_training(len(self.get_var_names()), kwargs.get("batch_size") or settings.batch_size)
+        with threads, stopping_together(kwargs) as arguments:
+            return train(*args, **arguments)
 
     @staticmethod
     def _check_setup(

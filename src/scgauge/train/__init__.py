@@ -5,6 +5,7 @@ from ._bayesian_plan import BayesianTrainingPlan
 from ._boltzmann_plan import BoltzmannPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
+from ._early_stopping import stopping_together
 from ._flow_matching import couple, match_flow, spline_weights
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
@@ -32,5 +33,6 @@ __all__ = [
     "proximal_step",
     "similar_subjects",
     "spline_weights",
+    "stopping_together",
     "warmup_epochs",
 ]
