@@ -1,5 +1,7 @@
 """Public single-cell data sets and simulators with known truth."""
 
+from scgauge._core.arguments import check_arguments as _check_arguments
+
 from ._blood import covid_balf_liao2020, pbmc_facs, pbmc_scvijl, scgen_kang
 from ._knowledge import clinical_dummy_smartcare, dorothea, gene_sets
 from ._mhd4_codebook import mhd4_codebook
@@ -36,3 +38,5 @@ __all__ = [
     "worm_embryo",
     "zeisel2015_descend",
 ]
+
+_check_arguments(__name__)

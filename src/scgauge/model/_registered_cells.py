@@ -9,21 +9,27 @@ from scgauge._core.checks import (
     check_binary,
     check_counts,
     check_finite,
+    check_indices,
     check_obs_key,
     check_unique_names,
 )
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
-from scgauge._core.matrix import get_matrix
+from scgauge._core.matrix import get_matrix, why_unreadable
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
-from scgauge.model._refit import train_params
+from scgauge.model._refit import describe_run, train_params
+from scgauge.model._saved_model import SavedModel
+from scgauge.train import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import ArrayLike
 
 
-class RegisteredCells:
+class RegisteredCells(SavedModel):
     """What every model does with cells: check them before they are registered, and remember how it was trained."""
 
     registry_: Any
@@ -44,8 +50,16 @@ class RegisteredCells:
         check = {"bernoulli": check_binary, "normal": check_finite}.get(gene_likelihood, check_counts)
         check(adata, self._layer)
 
+    def _make_data_loader(self, adata: AnnData, indices: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Check the rows that are asked for; all that reads cells passes here."""
+        if indices is not None:
+            indices = check_indices(indices, adata.n_obs)
+        return super()._make_data_loader(adata, indices, *args, **kwargs)  # type: ignore[misc]
+
     def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
         """Check data that the model has not seen before scvi-tools registers them."""
+        if adata is not None:
+            check_adata(adata)
         if adata is not None and self.get_anndata_manager(adata) is None:
             maps_queries = hasattr(self, "prepare_query_anndata")
             check_genes(adata, self.get_var_names(), model=type(self).__name__ if maps_queries else None)
@@ -53,12 +67,17 @@ class RegisteredCells:
             self._check_data(adata, self.module.gene_likelihood)
         return super()._validate_anndata(adata, copy_if_view)  # type: ignore[misc]
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(self, *args: Any, resume_from: str | Path | None = None, **kwargs: Any) -> Any:
         """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
 
         Parameters
         ----------
-        *args, **kwargs
+        *args
+            As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ...
+        resume_from
+            File that keeps the state of the run, written anew each epoch. If it exists, training goes on from there to
+            what it would have come to without the interruption: run the same lines again. It must be of the same run.
+        **kwargs
             As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ``accelerator``,
             ``devices``, ``train_size``, ``batch_size``, ``early_stopping``, ``plan_kwargs``, ... and those of the
             trainer.
@@ -66,11 +85,30 @@ class RegisteredCells:
         Returns
         -------
         What the training runner of scvi-tools returns.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or the state of another run.
         """
-        train = super().train  # type: ignore[misc]
+        return self._run(super().train, args, kwargs, resume_from)  # type: ignore[misc]
+
+    def _run(self, train: Callable, args: tuple, kwargs: dict[str, Any], resume_from: str | Path | None) -> Any:
+        """Train with a function of scvi-tools; what is left after an error does not draw at random any more."""
         check_no_leak(self, train, args, kwargs)
-        self.train_params_ = train_params(train, args, kwargs)
-        return train(*args, **kwargs)
+        parameters = train_params(train, args, kwargs)
+        if resume_from is not None:
+            state = RunState(resume_from, run=describe_run(self, parameters))
+            kwargs = kwargs | {"callbacks": [*(kwargs.get("callbacks") or ()), state]}
+            if state.resumed is not None:
+                kwargs["ckpt_path"] = str(resume_from)
+        self.train_params_ = parameters
+        try:
+            return train(*args, **kwargs)
+        except BaseException:
+            # Lightning leaves dropout on; weights of a model that had been trained before are of some step of the run.
+            self.module.eval()
+            raise
 
     @staticmethod
     def _check_setup(
@@ -90,7 +128,10 @@ class RegisteredCells:
             )
             raise ValueError(message)
         check_unique_names(adata)
-        get_matrix(adata, layer)
+        fault = why_unreadable(get_matrix(adata, layer))
+        if fault is not None:
+            message = f"{'adata.X' if layer is None else f'adata.layers[{layer!r}]'} {fault}"
+            raise TypeError(message)
         named = [("batch_key", batch_key), ("labels_key", labels_key)]
         named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
         named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from scgauge._core.checks import check_adata, check_obs_key
+from scgauge._core.checks import check_adata, check_finite, check_obs_key
 from scgauge._core.keys import HELD_OUT_TIME
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.rng import RNG, generator
@@ -156,6 +156,7 @@ def held_out_time(
             "ones: model.predict_state(earlier_visits, times=..., start='previous')"
         )
         raise ValueError(message)
+    check_finite(adata, setup.get("layer"))
     x = as_rows(get_matrix(adata, setup.get("layer")))
     own = adata.obs[time_key].to_numpy(dtype=float)
     seed = int(generator(rng).integers(2**31))

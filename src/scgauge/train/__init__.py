@@ -8,6 +8,7 @@ from ._cell_store import CellStore
 from ._flow_matching import couple, match_flow, spline_weights
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
+from ._run_state import RunState, replace_file
 from ._similar_subjects import similar_subjects
 from ._splitting import CellSplitter
 from ._subject_loader import SubjectLoader, SubjectSplitter
@@ -22,6 +23,7 @@ __all__ = [
     "CellStore",
     "CountTrainingPlan",
     "LongitudinalPlan",
+    "RunState",
     "SnapshotPlan",
     "SubjectLoader",
     "SubjectSplitter",
@@ -30,6 +32,7 @@ __all__ = [
     "library_prior",
     "match_flow",
     "proximal_step",
+    "replace_file",
     "similar_subjects",
     "spline_weights",
     "warmup_epochs",
