@@ -84,6 +84,13 @@ def _subscript(node: ast.Subscript) -> _Kind | None:
         if inner in _MANY:
             return _sequence(_KINDS[inner], f"a list of {_MANY[inner]}")
         return None if inner == "Axes" else _sequence(_ANYTHING, "a list")
+    if outer == "tuple" and isinstance(node.slice, ast.Tuple):
+        inner = {ast.unparse(item) for item in node.slice.elts}
+        length = len(node.slice.elts)
+        if len(inner) == 1 and inner <= _MANY.keys():
+            name = inner.pop()
+            several = _sequence(_KINDS[name], f"{length} {_MANY[name]}")
+            return several._replace(fits=lambda value: several.fits(value) and len(value) == length)
     if outer in {"Mapping", "dict"}:
         return _Kind(lambda value: isinstance(value, Mapping), "a dictionary")
     return None

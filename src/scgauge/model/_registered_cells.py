@@ -62,6 +62,7 @@ class RegisteredCells(SavedModel):
             check_adata(adata)
         if adata is not None and self.get_anndata_manager(adata) is None:
             maps_queries = hasattr(self, "prepare_query_anndata")
+            _check_readable(adata, self._layer)
             check_genes(adata, self.get_var_names(), model=type(self).__name__ if maps_queries else None)
             check_categories(adata, self.registry_, model=type(self).__name__)
             self._check_data(adata, self.module.gene_likelihood)
@@ -128,10 +129,7 @@ class RegisteredCells(SavedModel):
             )
             raise ValueError(message)
         check_unique_names(adata)
-        fault = why_unreadable(get_matrix(adata, layer))
-        if fault is not None:
-            message = f"{'adata.X' if layer is None else f'adata.layers[{layer!r}]'} {fault}"
-            raise TypeError(message)
+        _check_readable(adata, layer)
         named = [("batch_key", batch_key), ("labels_key", labels_key)]
         named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
         named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]
@@ -144,6 +142,13 @@ class RegisteredCells(SavedModel):
                 n_bad = int((factors <= 0).sum())
                 message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
                 raise ValueError(message)
+
+
+def _check_readable(adata: AnnData, layer: str | None) -> None:
+    fault = why_unreadable(get_matrix(adata, layer))
+    if fault is not None:
+        message = f"{'adata.X' if layer is None else f'adata.layers[{layer!r}]'} {fault}"
+        raise TypeError(message)
 
 
 def check_points(
