@@ -85,10 +85,10 @@ def _subscript(node: ast.Subscript) -> _Kind | None:
             return _sequence(_KINDS[inner], f"a list of {_MANY[inner]}")
         return None if inner == "Axes" else _sequence(_ANYTHING, "a list")
     if outer == "tuple" and isinstance(node.slice, ast.Tuple):
-        inner = {ast.unparse(item) for item in node.slice.elts}
+        names = {ast.unparse(item) for item in node.slice.elts}
         length = len(node.slice.elts)
-        if len(inner) == 1 and inner <= _MANY.keys():
-            name = inner.pop()
+        if len(names) == 1 and names <= _MANY.keys():
+            name = names.pop()
             several = _sequence(_KINDS[name], f"{length} {_MANY[name]}")
             return several._replace(fits=lambda value: several.fits(value) and len(value) == length)
     if outer in {"Mapping", "dict"}:

@@ -71,6 +71,22 @@ def check_obs_key(adata: AnnData, key: str, *, argument: str) -> pd.Series:
     return column
 
 
+def check_obs_numbers(adata: AnnData, key: str, *, argument: str) -> np.ndarray:
+    """Return ``adata.obs[key]`` as finite float64, ``(n_obs,)``; KeyError if missing, ValueError if no such numbers."""
+    column = check_obs_key(adata, key, argument=argument)
+    try:
+        values = column.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        message = f"adata.obs[{key!r}] does not hold numbers, which {argument} needs."
+        raise ValueError(message) from error
+    if not np.isfinite(values).all():
+        message = (
+            f"adata.obs[{key!r}] has {int((~np.isfinite(values)).sum())} infinite values; {argument} needs numbers."
+        )
+        raise ValueError(message)
+    return values
+
+
 def check_obsm_key(adata: AnnData, key: str, *, argument: str = "use_rep") -> np.ndarray:
     """Return ``adata.obsm[key]`` as a float array; KeyError if missing, ValueError unless finite and 2-D."""
     _check_is_text(key, argument)
