@@ -46,14 +46,14 @@ def contents(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return contents(value.detach().cpu().numpy())
     if isinstance(value, np.ndarray):
-        return [contents(item) for item in value.tolist()]
+        return [contents(item) for item in value.tolist()] if value.ndim else contents(value.item())
     if hasattr(value, "items"):
         return {key: contents(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [contents(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
         return "missing"
     return copy.copy(value)
 

@@ -20,7 +20,7 @@ from scvi import REGISTRY_KEYS
 from scgauge._core.compat import MODULE_KEYS, silent_transfer
 from scgauge._core.elbo import divergence, labelled_divergence, log_likelihood
 from scgauge._core.encoder_network import encoder_network
-from scgauge._core.matrix import row_sums
+from scgauge._core.matrix import readable, row_sums
 from scgauge._core.model_protocol import CellContext
 from scgauge._core.stored_rows import reader_of
 
@@ -69,9 +69,9 @@ def adapt(model: Any) -> Adapter:
 
 def shell(adata: AnnData) -> AnnData:
     """Return an AnnData with the matrices of `adata` that takes the notes which scvi-tools writes into obs and uns."""
-    layers = {key: value for key, value in adata.layers.items() if key is not None}
+    layers = {key: readable(value) for key, value in adata.layers.items() if key is not None}
     return AnnData(
-        X=adata.X,
+        X=None if adata.X is None else readable(adata.X),
         obs=adata.obs.copy(),
         var=adata.var.copy(),
         layers=layers,

@@ -27,8 +27,36 @@ def check_adata(adata: Any, *, name: str = "adata") -> None:
         raise ValueError(message)
 
 
+def check_indices(indices: Any, n_obs: int) -> np.ndarray:
+    """Return row numbers, ``(n,)``; TypeError unless integers or booleans, ValueError unless rows of `n_obs`."""
+    try:
+        rows = np.asarray(indices)
+    except ValueError:  # lists of different lengths
+        rows = np.asarray(None)
+    if rows.ndim != 1 or (rows.dtype.kind not in "biu" and rows.size):
+        message = "`indices` must be row numbers or one True or False for each cell."
+        raise TypeError(message)
+    if rows.dtype.kind == "b":
+        if len(rows) != n_obs:
+            message = f"`indices` has {len(rows)} values True or False; {n_obs} cells need one each."
+            raise ValueError(message)
+        return np.flatnonzero(rows)
+    rows = rows.astype(np.int64)
+    if rows.size == 0 or rows.min() < -n_obs or rows.max() >= n_obs:
+        message = f"`indices` must name rows from 0 to {n_obs - 1}, at least one."
+        raise ValueError(message)
+    return rows
+
+
+def _check_is_text(key: Any, argument: str) -> None:
+    if not isinstance(key, str):
+        message = f"{argument}={key!r} was given; a string is needed."
+        raise TypeError(message)
+
+
 def check_obs_key(adata: AnnData, key: str, *, argument: str) -> pd.Series:
     """Return ``adata.obs[key]``; KeyError if it is missing, ValueError if it has missing values."""
+    _check_is_text(key, argument)
     if key not in adata.obs:
         message = f"Did not find {argument}={key!r} in adata.obs; found {list(adata.obs.columns)}."
         raise KeyError(message)
@@ -43,12 +71,39 @@ def check_obs_key(adata: AnnData, key: str, *, argument: str) -> pd.Series:
     return column
 
 
+def check_obs_numbers(adata: AnnData, key: str, *, argument: str) -> np.ndarray:
+    """Return ``adata.obs[key]`` as finite float64, ``(n_obs,)``; KeyError if missing, ValueError if no such numbers."""
+    column = check_obs_key(adata, key, argument=argument)
+    try:
+        values = column.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        message = f"adata.obs[{key!r}] does not hold numbers, which {argument} needs."
+        raise ValueError(message) from error
+    if not np.isfinite(values).all():
+        message = (
+            f"adata.obs[{key!r}] has {int((~np.isfinite(values)).sum())} infinite values; {argument} needs numbers."
+        )
+        raise ValueError(message)
+    return values
+
+
 def check_obsm_key(adata: AnnData, key: str, *, argument: str = "use_rep") -> np.ndarray:
     """Return ``adata.obsm[key]`` as a float array; KeyError if missing, ValueError unless finite and 2-D."""
+    _check_is_text(key, argument)
     if key not in adata.obsm:
         message = f"Did not find {argument}={key!r} in adata.obsm; found {list(adata.obsm.keys())}."
         raise KeyError(message)
-    values = np.asarray(adata.obsm[key], dtype=np.float64)
+    values = adata.obsm[key]
+    values = np.asarray(values.toarray() if sparse.issparse(values) else values)
+    if values.dtype.kind not in "buif":
+        try:  # columns of a data frame that pandas keeps as objects
+            values = values.astype(np.float64) if values.dtype.kind == "O" else None
+        except (TypeError, ValueError):
+            values = None
+        if values is None:
+            message = f"adata.obsm[{key!r}] does not hold numbers; a finite (n_obs, n_dims) array is needed."
+            raise ValueError(message)
+    values = values.astype(np.float64)
     if values.ndim != 2 or not np.isfinite(values).all():
         message = f"adata.obsm[{key!r}] must be a finite (n_obs, n_dims) array; found shape {values.shape}" + (
             "." if values.ndim != 2 else f" with {int((~np.isfinite(values)).sum())} values that are NaN or infinite."

@@ -26,6 +26,8 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
 
     Raises
     ------
+    TypeError
+        If `layer` is neither a string nor ``None``.
     KeyError
         If the layer does not exist.
     ValueError
@@ -36,6 +38,9 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
             message = "Found no matrix in adata.X. Put the data there or name a layer with `layer=`."
             raise ValueError(message)
         return adata.X
+    if not isinstance(layer, str):
+        message = f"layer={layer!r} was given; a string or None is needed."
+        raise TypeError(message)
     if layer not in adata.layers:
         # AnnData 0.13 lists X under the key None.
         found = sorted(key for key in adata.layers if key is not None)
@@ -44,13 +49,60 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
     return adata.layers[layer]
 
 
+def canonical(matrix: Any) -> sparse.csr_matrix:
+    """Return a sparse matrix as a csr_matrix whose rows are sorted and store no entry twice; itself where it is one."""
+    rows = matrix if isinstance(matrix, sparse.csr_matrix) else sparse.csr_matrix(matrix)
+    if rows.has_canonical_format:
+        return rows
+    rows = rows.copy()
+    rows.sum_duplicates()
+    return rows
+
+
+def _is_common(dtype: np.dtype) -> bool:
+    """Whether numpy, scipy.sparse and torch all calculate with a type: none does with all halves and long doubles."""
+    return dtype.kind in "bui" or (dtype.kind == "f" and dtype.itemsize in (4, 8)) if dtype.isnative else False
+
+
+def why_unreadable(matrix: Any) -> str | None:
+    """Say why models cannot read a matrix as it is stored, and what to run; ``None`` if they can."""
+    dtype = getattr(matrix, "dtype", np.dtype(object))
+    if not _is_common(dtype):
+        return f"has the type {dtype}. Run: adata.X = adata.X.astype('float32')"
+    if not sparse.issparse(matrix):
+        return "is a numpy.matrix. Run: adata.X = np.asarray(adata.X)" if isinstance(matrix, np.matrix) else None
+    if matrix.format not in {"csr", "csc"}:
+        return f"is a sparse matrix in the format {matrix.format}. Run: adata.X = adata.X.tocsr()"
+    if not matrix.has_canonical_format:
+        return "stores entries unsorted or in several pieces. Run: adata.X.sum_duplicates()"
+    return None
+
+
+def readable(matrix: Any) -> Any:
+    """Return a matrix as models read it: itself, or brought into memory in another form."""
+    return matrix if why_unreadable(matrix) is None else as_rows(matrix)
+
+
 def as_rows(matrix: Any) -> Matrix:
-    """Bring any matrix kind into memory in a form whose rows are cheap: csr_matrix or a 2-D numpy array."""
+    """Bring any matrix kind into memory in a form whose rows are cheap: csr_matrix or a 2-D numpy array.
+
+    Entries that are stored in several pieces are added up.
+
+    Raises
+    ------
+    TypeError
+        If the matrix does not hold real numbers.
+    """
     if is_stored(matrix):
         matrix = fetch(matrix)
-    if sparse.issparse(matrix):
-        return matrix if isinstance(matrix, sparse.csr_matrix) else sparse.csr_matrix(matrix)
-    return np.asarray(matrix)
+    elif not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
+        matrix = matrix.to_numpy() if hasattr(matrix, "to_numpy") else np.asarray(matrix)  # a data frame
+    if matrix.dtype.kind not in "buif":
+        message = f"Found a matrix of the dtype {matrix.dtype}; real numbers are needed. Run: adata.X.astype('float32')"
+        raise TypeError(message)
+    if matrix.dtype.kind in "iuf" and not _is_common(matrix.dtype):
+        matrix = matrix.astype(f"{matrix.dtype.kind}{min(max(matrix.dtype.itemsize, 4), 8)}")
+    return canonical(matrix) if sparse.issparse(matrix) else np.asarray(matrix)
 
 
 def iter_rows(
@@ -60,6 +112,11 @@ def iter_rows(
 
     Rows come in their order, those of `rows` in the order asked for, together with the slice of their positions.
     Matrices on disk and dask arrays are read block by block; nothing is made dense.
+
+    Raises
+    ------
+    TypeError
+        If the matrix does not hold real numbers.
     """
     n_rows, n_columns = matrix.shape
     if block_size is None:

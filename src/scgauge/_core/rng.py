@@ -11,6 +11,7 @@ import numpy as np
 import scvi
 import torch
 
+from scgauge._core.arguments import SEED_WORDS, is_seed
 from scgauge._core.compat import remembered_seed, set_remembered_seed
 
 if TYPE_CHECKING:
@@ -21,7 +22,16 @@ RNG = int | np.random.Generator | None
 
 
 def generator(rng: RNG) -> np.random.Generator:
-    """Turn an `rng` argument into a numpy Generator."""
+    """Turn an `rng` argument into a numpy Generator.
+
+    Raises
+    ------
+    TypeError
+        If it is something else than an integer from 0, a Generator or ``None``.
+    """
+    if not is_seed(rng):
+        message = f"rng={rng!r} was given; {SEED_WORDS} is needed."
+        raise TypeError(message)
     return np.random.default_rng(rng)
 
 

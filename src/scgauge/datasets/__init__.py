@@ -1,5 +1,7 @@
 """Public single-cell data sets, simulators with known truth, and cells that stay on disk."""
 
+from scgauge._core.arguments import check_arguments as _check_arguments
+
 from ._blood import covid_balf_liao2020, pbmc_facs, pbmc_scvijl, scgen_kang
 from ._knowledge import clinical_dummy_smartcare, dorothea, gene_sets
 from ._mhd4_codebook import mhd4_codebook
@@ -38,3 +40,5 @@ __all__ = [
     "worm_embryo",
     "zeisel2015_descend",
 ]
+
+_check_arguments(__name__)

@@ -1,5 +1,7 @@
 """The numbers behind the checks: arrays in, numbers out."""
 
+from scgauge._core.arguments import check_arguments as _check_arguments
+
 from ._alignment import Procrustes, linear_cka, procrustes
 from ._call_rates import CallRates, call_rates
 from ._classifier import ClassifierTest, classifier_two_sample
@@ -104,3 +106,5 @@ __all__ = [
     "varimax",
     "wasserstein_distance",
 ]
+
+_check_arguments(__name__)

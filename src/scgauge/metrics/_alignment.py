@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import Points, as_dense_points
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def centred_pair(x: Points, y: Points) -> tuple[np.ndarray, np.ndarray]:
     """
     parts = []
     for name, points in (("x", x), ("y", y)):
-        values = np.asarray(as_points(points, name=name), dtype=np.float64)
+        values = as_dense_points(points, name=name)
         if not np.ptp(values, axis=0).any():
             message = f"`{name}` has all {len(values)} points at one place; there is nothing to compare."
             raise ValueError(message)
@@ -92,7 +92,7 @@ def procrustes(x: Points, y: Points) -> Procrustes:
     rotation = left @ right
     scale = float(singular.sum() / (second**2).sum())
     shared = float(singular.sum() ** 2 / ((first**2).sum() * (second**2).sum()))
-    reference = np.asarray(as_points(x), dtype=np.float64)
+    reference = as_dense_points(x)
     centre = np.pad(reference.mean(axis=0), (0, width - reference.shape[1]))
     return Procrustes(
         disparity=max(0.0, 1 - shared), aligned=scale * second @ rotation + centre, rotation=rotation, scale=scale

@@ -7,6 +7,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import xlogy
 
+from scgauge.metrics._points import as_binary, as_dense, as_dense_binary
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -68,18 +70,13 @@ def conditional_association(x: Any, z: ArrayLike, *, strata: ArrayLike | None = 
     >>> scgauge.metrics.conditional_association(x, z).g2.round(3).tolist()
     [[2.093]]
     """
-    x = sparse.csr_matrix(x, dtype=np.float64) if sparse.issparse(x) else np.asarray(x, dtype=np.float64)
-    latent = np.asarray(z, dtype=np.int64)
-    codes = np.zeros(len(latent), dtype=np.int64) if strata is None else np.asarray(strata, dtype=np.int64)
-    if x.ndim != 2 or latent.ndim != 2 or not x.shape[0] == len(latent) == len(codes) > 0:
+    x, latent = as_binary(x, name="x"), as_dense_binary(z, name="z")
+    codes = np.zeros(len(latent), dtype=np.int64) if strata is None else _as_codes(strata)
+    if codes.ndim != 1 or not x.shape[0] == len(latent) == len(codes) > 0:
         message = (
             f"`x` has the shape {x.shape}, `z` {latent.shape} and `strata` {codes.shape}; they need the same rows."
         )
         raise ValueError(message)
-    for name, values in (("x", x.data if sparse.issparse(x) else x), ("z", latent)):
-        if not np.isin(values, (0, 1)).all():
-            message = f"`{name}` must hold only 0 and 1. Run scgauge.pp.binarize first."
-            raise ValueError(message)
     n, n_strata = len(latent), int(codes.max()) + 1
     g2, df = np.zeros((x.shape[1], latent.shape[1])), np.zeros((x.shape[1], latent.shape[1]), dtype=np.int64)
     for column in range(latent.shape[1]):
@@ -94,6 +91,17 @@ def conditional_association(x: Any, z: ArrayLike, *, strata: ArrayLike | None = 
         both_z = np.asarray((margin > 0).all(1))[:, None]
         df[:, column] = (both_z & (ones.sum(1) > 0) & (zeros.sum(1) > 0)).sum(0)
     return ConditionalAssociation(np.maximum(g2, 0), df, n)
+
+
+def _as_codes(strata: ArrayLike) -> np.ndarray:
+    values = as_dense(strata, name="strata")
+    if not (np.isfinite(values).all() and (values == np.rint(values)).all() and (values >= 0).all()):
+        message = "`strata` must hold integers of at least 0."
+        raise ValueError(message)
+    if values.size and values.max() >= max(2**20, 2 * values.size):
+        message = f"`strata` has the number {values.max():g}; number the strata from 0 without gaps."
+        raise ValueError(message)
+    return values.astype(np.int64)
 
 
 def _n_log_n(counts: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import Points, as_dense, as_points
 
 Dependence = Literal["pearson", "spearman", "covariance", "partial"]
 
@@ -24,9 +24,9 @@ class MatrixAgreement:
     rmse
         Root mean squared difference.
     pearson
-        Correlation over pairs.
+        Correlation over pairs; NaN where all pairs of a matrix are equal.
     slope
-        Slope of the regression of the second on the first: below 1 where dependence is too weak.
+        Slope of the regression of the second on the first: below 1 where dependence is too weak; NaN likewise.
     relative
         Frobenius norm of the difference over that of the first, diagonals included.
     n_pairs
@@ -131,7 +131,7 @@ def matrix_agreement(x: np.ndarray, y: np.ndarray) -> MatrixAgreement:
     >>> round(result.slope, 6), round(result.pearson, 6), result.n_pairs
     (0.5, 1.0, 3)
     """
-    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    first, second = as_dense(x, name="x"), as_dense(y, name="y")
     if first.ndim != 2 or first.shape[0] != first.shape[1] or first.shape != second.shape:
         message = f"`x` and `y` need to be square and of one shape; found {first.shape} and {second.shape}."
         raise ValueError(message)

@@ -33,8 +33,9 @@ class EmbeddingDistortion:
         of unit size.
     log_area
         Log of how much larger than the median true areas are drawn, ``(n,)``; volumes for more than two dimensions.
+        Minus infinite where a neighbourhood is drawn without width.
     anisotropy
-        Largest through smallest stretch, ``(n,)``, at least 1.
+        Largest through smallest stretch, ``(n,)``, at least 1, and infinite without width.
     broken
         Share of the true neighbours of each point that were torn away from it, ``(n,)``.
     bandwidth

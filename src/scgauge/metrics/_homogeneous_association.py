@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.special import xlogy
 
 from scgauge.metrics._conditional_association import ConditionalAssociation
+from scgauge.metrics._points import as_binary, as_dense_binary
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -57,20 +58,14 @@ def homogeneous_association(x: Any, z: ArrayLike, *, given: ArrayLike | None = N
     >>> scgauge.metrics.homogeneous_association(x, z, given=np.tile([0, 1], 4)[:, None]).df.tolist()
     [[1]]
     """
-    matrix = sparse.csr_matrix(x, dtype=np.float64) if sparse.issparse(x) else np.asarray(x, dtype=np.float64)
-    latent = np.asarray(z, dtype=np.int64)
-    pattern = np.empty((len(latent), 0), dtype=np.int64) if given is None else np.asarray(given, dtype=np.int64)
-    if matrix.ndim != 2 or latent.ndim != 2 or pattern.ndim != 2 or not matrix.shape[0] == len(latent) == len(pattern):
+    matrix, latent = as_binary(x, name="x"), as_dense_binary(z, name="z")
+    pattern = np.empty((len(latent), 0), dtype=np.int64) if given is None else as_dense_binary(given, name="given")
+    if not matrix.shape[0] == len(latent) == len(pattern):
         message = f"`x` has the shape {matrix.shape}, `z` {latent.shape} and `given` {pattern.shape}; rows must agree."
         raise ValueError(message)
     if pattern.shape[1] > _MOST_GIVEN:
         message = f"{pattern.shape[1]} variables are given; tables are fitted for up to {_MOST_GIVEN}."
         raise ValueError(message)
-    values = matrix.data if sparse.issparse(matrix) else matrix
-    for name, part in (("x", values), ("z", latent), ("given", pattern)):
-        if not np.isin(part, (0, 1)).all():
-            message = f"`{name}` must hold only 0 and 1. Run scgauge.pp.binarize first."
-            raise ValueError(message)
     n, n_given = pattern.shape
     n_cells = 2 ** (n_given + 1)
     strata = pattern @ (1 << np.arange(n_given)[::-1])

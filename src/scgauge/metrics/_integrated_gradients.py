@@ -102,8 +102,10 @@ def integrated_gradients(
 
     Raises
     ------
+    TypeError
+        If `x` or `baseline` is not a dense tensor of floating point numbers.
     ValueError
-        If `n_steps` is not positive, or `x` is not two-dimensional.
+        If `n_steps` is not positive, `x` is not two-dimensional, `baseline` does not fit it, or values are not finite.
 
     Examples
     --------
@@ -118,13 +120,18 @@ def integrated_gradients(
     if n_steps < 1:
         message = f"n_steps={n_steps}; at least one step is needed."
         raise ValueError(message)
-    if x.dim() != 2:
-        message = f"`x` has the shape {tuple(x.shape)}; (n_points, n_features) is needed."
-        raise ValueError(message)
+    _check_tensors(x, baseline)
     baseline = baseline.expand_as(x)
     difference = x - baseline
+    if not callable(function):
+        message = f"`function` is {type(function).__name__}; a function of tensors is needed."
+        raise TypeError(message)
     with torch.no_grad():
-        change = function(x) - function(baseline)
+        ends = function(x), function(baseline)
+    if not all(isinstance(end, torch.Tensor) and end.dim() == 2 and len(end) == len(x) for end in ends):
+        message = f"`function` must return a tensor ({len(x)}, n_targets) for {len(x)} points."
+        raise TypeError(message)
+    change = ends[0] - ends[1]
     while True:
         gradients = _mean_gradients(function, difference, baseline, n_steps)
         completeness = (gradients * difference[:, None, :]).sum(-1) - change
@@ -132,6 +139,25 @@ def integrated_gradients(
         if tolerance is None or n_steps >= max_steps or bool((result.error <= tolerance).all()):
             return result
         n_steps = min(2 * n_steps, max_steps)
+
+
+def _check_tensors(x: Tensor, baseline: Tensor) -> None:
+    for name, tensor in (("x", x), ("baseline", baseline)):
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            found = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+            message = (
+                f"`{name}` is {found}; a dense tensor of floating point numbers is needed. Run: torch.as_tensor(x)"
+            )
+            raise TypeError(message)
+        if not tensor.isfinite().all():
+            message = f"`{name}` has values that are NaN or infinite; remove or fill them first."
+            raise ValueError(message)
+    if x.dim() != 2 or x.numel() == 0:
+        message = f"`x` has the shape {tuple(x.shape)}; (n_points, n_features) is needed, at least one of each."
+        raise ValueError(message)
+    if baseline.dim() > 2 or any(a not in (1, b) for a, b in zip(baseline.shape[::-1], x.shape[::-1], strict=False)):
+        message = f"`baseline` has the shape {tuple(baseline.shape)}, which does not fit that of `x`, {tuple(x.shape)}."
+        raise ValueError(message)
 
 
 def _mean_gradients(function: Callable[[Tensor], Tensor], difference: Tensor, baseline: Tensor, n_steps: int) -> Tensor:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import chi2_contingency, false_discovery_control, hypergeom
 
 from scgauge._core.rng import RNG, generator
-from scgauge.metrics._points import as_groups
+from scgauge.metrics._points import as_groups, label_shape
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -42,11 +42,14 @@ class LabelShift:
 
 def pair_of_labels(x_labels: ArrayLike, y_labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Encode the labels of two samples together; codes of both and the names."""
-    parts = [pd.Series(np.asarray(part).ravel()) for part in (x_labels, y_labels)]
-    for name, part in zip(("x_labels", "y_labels"), parts, strict=True):
-        if part.empty:
-            message = f"`{name}` is empty; at least one label is needed."
+    parts = []
+    for name, labels in (("x_labels", x_labels), ("y_labels", y_labels)):
+        shape = label_shape(labels)
+        if len(shape) != 1 or shape == (0,):
+            message = f"`{name}` needs one label for each point, and at least one; found the shape {shape}."
             raise ValueError(message)
+        # As objects: an array of text would turn a missing value into the text "nan".
+        parts.append(pd.Series(list(labels), dtype=object))  # type: ignore[arg-type]
     pooled = pd.concat(parts, ignore_index=True)
     codes, names = as_groups(pooled, len(pooled), name="x_labels and y_labels")
     return codes[: len(parts[0])], codes[len(parts[0]) :], names

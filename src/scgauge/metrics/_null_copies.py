@@ -5,7 +5,7 @@ from scipy import sparse
 
 from scgauge._core.matrix import Matrix, iter_rows, row_sums, stored_values
 from scgauge._core.rng import RNG, generator
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import LARGEST_TOTAL, Points, as_points
 
 
 def independent_copy(x: Points, *, rng: RNG = None) -> Matrix:
@@ -41,16 +41,16 @@ def independent_copy(x: Points, *, rng: RNG = None) -> Matrix:
     [[1, 10], [2, 20], [3, 30]]
     """
     points, rng = as_points(x), generator(rng)
-    if not sparse.issparse(points):
-        return rng.permuted(points, axis=0)
+    # One way for every kind of matrix, so that all get the same draws.
     columns = sparse.csc_matrix(points)
-    columns.sum_duplicates()
+    columns.eliminate_zeros()
     n_obs = columns.shape[0]
     rows = np.empty_like(columns.indices)
     for start, stop in zip(columns.indptr[:-1], columns.indptr[1:], strict=True):
         # Which entry goes to which row is random, too: the places are drawn in random order.
         rows[start:stop] = rng.choice(n_obs, stop - start, replace=False)
-    return sparse.csr_matrix(sparse.csc_matrix((columns.data, rows, columns.indptr), shape=columns.shape))
+    copy = sparse.csc_matrix((columns.data, rows, columns.indptr), shape=columns.shape)
+    return sparse.csr_matrix(copy) if sparse.issparse(points) else copy.toarray()
 
 
 def poisson_copy(x: Points, *, rng: RNG = None) -> Matrix:
@@ -92,6 +92,9 @@ def poisson_copy(x: Points, *, rng: RNG = None) -> Matrix:
     library = row_sums(points)
     if library.sum() == 0:
         message = "`x` has no count at all."
+        raise ValueError(message)
+    if library.sum() > LARGEST_TOTAL:
+        message = f"`x` has {library.sum():g} counts in all; up to 2^53 are exact."
         raise ValueError(message)
     profile = np.asarray(points.sum(axis=0, dtype=np.float64)).ravel() / library.sum()
     blocks = [

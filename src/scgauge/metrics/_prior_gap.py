@@ -8,6 +8,7 @@ from scipy.special import logsumexp
 
 from scgauge._core.rng import RNG, generator
 from scgauge.metrics._energy import energy_distance
+from scgauge.metrics._points import as_dense
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -97,12 +98,15 @@ def prior_gap(mean: ArrayLike, variance: ArrayLike, *, n_samples: int = 1000, rn
     >>> round(abs(gap.kl), 6), gap.kl_gaussian, gap.mean_kl
     (0.0, 0.0, 0.0)
     """
-    mean, variance = np.asarray(mean, dtype=np.float64), np.asarray(variance, dtype=np.float64)
-    if mean.ndim != 2 or mean.shape != variance.shape or not (variance > 0).all():
+    mean, variance = as_dense(mean, name="mean"), as_dense(variance, name="variance")
+    if mean.ndim != 2 or 0 in mean.shape or mean.shape != variance.shape or not (variance > 0).all():
         message = (
             f"`mean` and `variance` must be (n_cells, n_latent) arrays with positive variances; found shapes "
             f"{mean.shape} and {variance.shape}."
         )
+        raise ValueError(message)
+    if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+        message = "`mean` and `variance` must be finite; found values that are NaN or infinite."
         raise ValueError(message)
     if n_samples < 2:
         message = f"n_samples={n_samples} was given; at least 2 draws are needed."

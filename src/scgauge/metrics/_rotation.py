@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scgauge.metrics._points import as_dense
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -14,7 +16,7 @@ _MAX_ITERATIONS = 2000
 
 def as_loadings(values: ArrayLike, *, name: str = "loadings") -> np.ndarray:
     """Return loadings as a float64 array ``(n_genes, n_factors)``; ValueError unless 2-D, non-empty and finite."""
-    loadings = np.asarray(values, dtype=np.float64)
+    loadings = as_dense(values, name=name)
     if loadings.ndim != 2 or 0 in loadings.shape or not np.isfinite(loadings).all():
         message = f"`{name}` must be a finite (n_genes, n_factors) array; found the shape {loadings.shape}" + (
             " with values that are NaN or infinite." if loadings.ndim == 2 and loadings.size else "."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from scgauge.metrics._points import as_dense
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -36,7 +38,7 @@ def pareto_fronts(points: ArrayLike) -> np.ndarray:
     >>> scgauge.metrics.pareto_fronts([[2, 1], [1, 2], [1, 1], [0, 0]]).tolist()
     [1, 1, 2, 3]
     """
-    values = np.asarray(points, dtype=np.float64)
+    values = as_dense(points, name="points")
     if values.ndim != 2 or np.isnan(values).any():
         message = f"`points` must be an array (n_points, n_coordinates) without NaN; found the shape {values.shape}."
         raise ValueError(message)

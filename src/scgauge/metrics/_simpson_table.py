@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgauge.metrics._points import as_groups
+from scgauge.metrics._points import as_dense, as_groups
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,7 +46,7 @@ def simpson_table(outcome: ArrayLike, treatment: ArrayLike, *, stratum: ArrayLik
     >>> table["mean_first"].round(2).tolist()
     [0.5, 0.67, 0.0]
     """
-    values = np.asarray(outcome, dtype=np.float64)
+    values = as_dense(outcome, name="outcome")
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         message = f"`outcome` needs one finite number for each observation; found the shape {values.shape}."
         raise ValueError(message)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from scgauge._core.optional import need
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import Points, as_dense_points
 
 
 def sinkhorn_divergence(x: Points, y: Points, *, blur: float = 0.05) -> float:
@@ -45,7 +45,7 @@ def sinkhorn_divergence(x: Points, y: Points, *, blur: float = 0.05) -> float:
     >>> round(scgauge.metrics.sinkhorn_divergence(x, y, blur=0.01), 3)
     0.5
     """
-    first, second = (np.asarray(as_points(points, name=name)) for points, name in ((x, "x"), (y, "y")))
+    first, second = (as_dense_points(points, name=name) for points, name in ((x, "x"), (y, "y")))
     if first.shape[1] != second.shape[1]:
         message = f"`x` has {first.shape[1]} columns and `y` has {second.shape[1]}; both need the same variables."
         raise ValueError(message)

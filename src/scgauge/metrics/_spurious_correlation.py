@@ -8,7 +8,7 @@ from scipy.stats import beta
 
 from scgauge._core.matrix import iter_rows
 from scgauge._core.rng import RNG, generator
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import Points, as_dense, as_points
 
 #: Bytes of the correlations with permuted targets that are kept at once.
 _BLOCK_BYTES = 64 * 2**20
@@ -95,7 +95,7 @@ def spurious_correlation(
     (0.75, 0.72, 0.72)
     """
     points = as_points(x)
-    values = np.asarray(target, dtype=np.float64)
+    values = as_dense(target, name="target")
     n = points.shape[0]
     if values.shape != (n,) or n < 4 or not np.isfinite(values).all() or np.ptp(values) == 0:
         message = (

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from scgauge._core.rng import RNG, generator
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import LARGEST_TOTAL, Points, as_points
 
 if TYPE_CHECKING:
     from scgauge._core.matrix import Matrix
@@ -54,6 +54,9 @@ def thin_counts(x: Points, *, fraction: float = 0.2, rng: RNG = None) -> tuple[M
     values = points.data if sparse.issparse(points) else points
     if (values < 0).any() or (values != np.rint(values)).any():
         message = "`x` needs counts: integers from 0 upward. Pass raw counts, or recover them with pp.recover_counts."
+        raise ValueError(message)
+    if values.size and values.max() > LARGEST_TOTAL:
+        message = f"`x` has the count {values.max():g}; counts up to 2^53 are exact."
         raise ValueError(message)
     drawn = generator(rng).binomial(np.asarray(values, dtype=np.int64), fraction).astype(values.dtype)
     if not sparse.issparse(points):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scgauge.metrics._points import Points, as_points
+from scgauge.metrics._points import Points, as_dense_points
 
 #: Angle and scale need an embedding that follows the latent points: least share of variance and largest condition.
 _LEAST_R2, _LARGEST_CONDITION = 0.5, 100.0
@@ -84,7 +84,7 @@ def _cosine(moved: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _checked(arrays: dict[str, Points]) -> list[np.ndarray]:
-    found = {name: np.asarray(as_points(points, name=name), dtype=np.float64) for name, points in arrays.items()}
+    found = {name: as_dense_points(points, name=name) for name, points in arrays.items()}
     sizes = {name: len(points) for name, points in found.items()}
     if len(set(sizes.values())) > 1:
         message = f"All arrays need the same points; found {sizes} rows."

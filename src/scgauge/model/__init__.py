@@ -1,5 +1,7 @@
 """Model classes: register an AnnData, train, read results, save and load."""
 
+from scgauge._core.arguments import check_getters as _check_getters
+
 from ._autoencoder import Autoencoder
 from ._bayesian_linearvi import BayesianLinearVI
 from ._countvi import CountVI
@@ -17,3 +19,6 @@ __all__ = [
     "LinearVI",
     "SupervisedVI",
 ]
+
+for _model_class in (ODEVI, Autoencoder, BayesianLinearVI, CountVI, DeepBoltzmannMachine, LinearVI, SupervisedVI):
+    _check_getters(_model_class)

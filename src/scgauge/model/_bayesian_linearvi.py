@@ -12,6 +12,8 @@ from scgauge.module import BayesianLDVAE, Covariance
 from scgauge.train import BayesianTrainingPlan, CellSplitter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     from anndata import AnnData
@@ -111,6 +113,25 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
         self._build(adata, network)
         self._start_intercepts()
         self.init_params_ = self._get_init_params(locals())
+
+    def train(self, *args: Any, resume_from: str | Path | None = None, **kwargs: Any) -> Any:
+        """Train the model; the learning rate falls in the second half of the run.
+
+        Parameters
+        ----------
+        *args
+            As for :meth:`scvi.model.base.PyroSviTrainMixin.train`: ``max_epochs``, ...
+        resume_from
+            As for :meth:`CountVI.train`.
+        **kwargs
+            As for :meth:`scvi.model.base.PyroSviTrainMixin.train`: ``max_epochs``, ``train_size``, ``batch_size``,
+            ``plan_kwargs``, ... and those of the trainer.
+
+        Returns
+        -------
+        What the training runner of scvi-tools returns.
+        """
+        return self._run(super().train, args, kwargs, resume_from)
 
     def _check_arguments(self, network: dict[str, Any]) -> None:
         choices = {

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS
 
+from scgauge._core.checks import check_indices
 from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
 from scgauge._core.rng import RNG, generator
 from scgauge.model._eigen import describe_local, describe_system
@@ -76,7 +77,7 @@ class DynamicsResults:
             message = "The ODEVI model is not trained. Run: model.train()"
             raise RuntimeError(message)
         adata = self._validate_anndata(adata)
-        return adata, np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
+        return adata, np.arange(adata.n_obs) if indices is None else check_indices(indices, adata.n_obs)
 
     def _times(self, adata: AnnData) -> np.ndarray:
         manager = self.get_anndata_manager(adata, required=True)

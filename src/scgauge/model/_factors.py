@@ -72,7 +72,7 @@ def factors_of(
         If an argument has another value, or factors that have a meaning of their own would be rotated.
     """
     turn = rotation_of(adapter, rotation)
-    if order not in {None, *get_args(Order)}:
+    if order not in (None, *get_args(Order)):
         message = f"order={order!r} was given; choose 'explained' or None."
         raise ValueError(message)
     explained = None

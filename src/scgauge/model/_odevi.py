@@ -176,7 +176,7 @@ class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, 
             "n_baseline": len(baseline.get("columns", ())),
         }
 
-    def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:
+    def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:  # type: ignore[override]
         """Train autoencoder and dynamics.
 
         Parameters

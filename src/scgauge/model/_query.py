@@ -28,22 +28,27 @@ def categories_of(registry: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return known
 
 
+def _some(names: pd.Index) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown}, ..."
+
+
 def check_genes(adata: AnnData, genes: Sequence[str], *, model: str | None) -> None:
     """Raise ValueError unless `adata` has the genes of the model, in their order; `model` can map queries, if named."""
     wanted = pd.Index(np.asarray(genes).astype(str))
     found = pd.Index(adata.var_names.astype(str))
     if found.equals(wanted):
         return
-    missing, extra = wanted.difference(found), found.difference(wanted)
+    missing, extra = wanted.difference(found, sort=False), found.difference(wanted, sort=False)
     if len(missing):
         message = (
             f"The data have {len(found)} genes and lack {len(missing)} of the {len(wanted)} genes of the model, for "
-            f"example {missing[0]!r}. Genes must be the same and in the same order. "
+            f"example {_some(missing)}. Genes must be the same and in the same order. "
         )
         if model is not None:
             message += f"Run: {model}.prepare_query_anndata(adata, model), which fills missing genes with zeros."
         raise ValueError(message)
-    what = f"{len(extra)} further genes" if len(extra) else "another order"
+    what = f"{len(extra)} further genes, for example {_some(extra)}" if len(extra) else "another order"
     message = f"The data have the genes of the model with {what}. Run: adata = adata[:, model.get_var_names()].copy()"
     raise ValueError(message)
 

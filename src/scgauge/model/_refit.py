@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 #: Arguments of `train` that name positions of the old cells or hold objects of the old run.
-_NOT_KEPT = frozenset({"datamodule", "logger", "callbacks"})
+_NOT_KEPT = frozenset({"datamodule", "logger", "callbacks", "ckpt_path"})
 
 
 def _is_plain(value: Any) -> bool:
@@ -35,6 +36,19 @@ def train_params(train: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[s
     if isinstance(options, dict):
         given["datasplitter_kwargs"] = {key: value for key, value in options.items() if key != "external_indexing"}
     return {name: value for name, value in given.items() if _is_plain(value)}
+
+
+def describe_run(model: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells one training run from others, as plain data: model, cells, genes, arguments."""
+    given = {kind: {**values} for kind, values in model.init_params_.items()}
+    network = {**given.get("non_kwargs", {}), **given.get("kwargs", {}).get("kwargs", given.get("kwargs", {}))}
+    genes = "\n".join(map(str, model.get_var_names())) if model.adata is not None else ""
+    return {
+        "model": type(model).__name__,
+        "cells": -1 if model.adata is None else int(model.adata.n_obs),
+        "genes": sha256(genes.encode()).hexdigest()[:16],
+        **{name: repr(value) for name, value in (network | parameters).items() if _is_plain(value)},
+    }
 
 
 def refit(model: Any, adata: AnnData, *, seed: int) -> Any:

@@ -10,23 +10,28 @@ from scgauge._core.checks import (
     check_binary,
     check_counts,
     check_finite,
+    check_indices,
     check_obs_key,
     check_unique_names,
 )
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
-from scgauge._core.matrix import get_matrix
+from scgauge._core.matrix import get_matrix, why_unreadable
 from scgauge._core.threads import threads_for_training
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
-from scgauge.model._refit import train_params
-from scgauge.train import stopping_together
+from scgauge.model._refit import describe_run, train_params
+from scgauge.model._saved_model import SavedModel
+from scgauge.train import RunState, stopping_together
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import ArrayLike
 
 
-class RegisteredCells:
+class RegisteredCells(SavedModel):
     """What every model does with cells: check them before they are registered, and remember how it was trained."""
 
     registry_: Any
@@ -47,23 +52,37 @@ class RegisteredCells:
         check = {"bernoulli": check_binary, "normal": check_finite}.get(gene_likelihood, check_counts)
         check(adata, self._layer)
 
+    def _make_data_loader(self, adata: AnnData, indices: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Check the rows that are asked for; all that reads cells passes here."""
+        if indices is not None:
+            indices = check_indices(indices, adata.n_obs)
+        return super()._make_data_loader(adata, indices, *args, **kwargs)  # type: ignore[misc]
+
     def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
         """Check data that the model has not seen before scvi-tools registers them."""
+        if adata is not None:
+            check_adata(adata)
         if adata is not None and self.get_anndata_manager(adata) is None:
             maps_queries = hasattr(self, "prepare_query_anndata")
+            _check_readable(adata, self._layer)
             check_genes(adata, self.get_var_names(), model=type(self).__name__ if maps_queries else None)
             check_categories(adata, self.registry_, model=type(self).__name__)
             self._check_data(adata, self.module.gene_likelihood)
         return super()._validate_anndata(adata, copy_if_view)  # type: ignore[misc]
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(self, *args: Any, resume_from: str | Path | None = None, **kwargs: Any) -> Any:
         """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
 
         Small minibatches (128 cells of up to 1000 genes) are trained on one thread of the CPU.
 
         Parameters
         ----------
-        *args, **kwargs
+        *args
+            As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ...
+        resume_from
+            File that keeps the state of the run, written anew each epoch. If it exists, training goes on from there to
+            what it would have come to without the interruption: run the same lines again. It must be of the same run.
+        **kwargs
             As for :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`: ``max_epochs``, ``accelerator``,
             ``devices``, ``train_size``, ``batch_size``, ``early_stopping``, ``plan_kwargs``, ... and those of the
             trainer.
@@ -71,13 +90,32 @@ class RegisteredCells:
         Returns
         -------
         What the training runner of scvi-tools returns.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or the state of another run.
         """
-        train = super().train  # type: ignore[misc]
+        return self._run(super().train, args, kwargs, resume_from)  # type: ignore[misc]
+
+    def _run(self, train: Callable, args: tuple, kwargs: dict[str, Any], resume_from: str | Path | None) -> Any:
+        """Train with a function of scvi-tools; what is left after an error does not draw at random any more."""
         check_no_leak(self, train, args, kwargs)
-        self.train_params_ = train_params(train, args, kwargs)
+        parameters = train_params(train, args, kwargs)
+        if resume_from is not None:
+            state = RunState(resume_from, run=describe_run(self, parameters))
+            kwargs = kwargs | {"callbacks": [*(kwargs.get("callbacks") or ()), state]}
+            if state.resumed is not None:
+                kwargs["ckpt_path"] = str(resume_from)
+        self.train_params_ = parameters
         threads = threads_for_training(len(self.get_var_names()), kwargs.get("batch_size") or settings.batch_size)
-        with threads, stopping_together(kwargs) as arguments:
-            return train(*args, **arguments)
+        try:
+            with threads, stopping_together(kwargs) as arguments:
+                return train(*args, **arguments)
+        except BaseException:
+            # Lightning leaves dropout on; weights of a model that had been trained before are of some step of the run.
+            self.module.eval()
+            raise
 
     @staticmethod
     def _check_setup(
@@ -97,7 +135,7 @@ class RegisteredCells:
             )
             raise ValueError(message)
         check_unique_names(adata)
-        get_matrix(adata, layer)
+        _check_readable(adata, layer)
         named = [("batch_key", batch_key), ("labels_key", labels_key)]
         named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
         named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]
@@ -110,6 +148,13 @@ class RegisteredCells:
                 n_bad = int((factors <= 0).sum())
                 message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
                 raise ValueError(message)
+
+
+def _check_readable(adata: AnnData, layer: str | None) -> None:
+    fault = why_unreadable(get_matrix(adata, layer))
+    if fault is not None:
+        message = f"{'adata.X' if layer is None else f'adata.layers[{layer!r}]'} {fault}"
+        raise TypeError(message)
 
 
 def check_points(

@@ -22,6 +22,7 @@ from scgauge.nn import (
     SparseRows,
     likelihood,
 )
+from scgauge.nn._count_log_likelihood import full_precision, limited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -335,8 +336,10 @@ class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
         }
 
     def _log_dispersion(self, per_cell: Tensor | None, batch_index: Tensor) -> Tensor | None:
-        if per_cell is not None or self.px_r is None:
-            return per_cell
+        if per_cell is not None:
+            return limited(full_precision(per_cell))
+        if self.px_r is None:
+            return None
         return self.px_r[batch_index.reshape(-1).long()] if self.dispersion == "gene-batch" else self.px_r
 
     @unsupported_if_adata_minified

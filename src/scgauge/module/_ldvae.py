@@ -94,7 +94,8 @@ class LDVAE(CountVAE):
         if self.gene_likelihood == "bernoulli":
             mean = mean.logit()
         elif self.spec.counts:
-            mean = mean.expm1().log() if self.use_size_factor else mean.log()
+            # The inverse of softplus, in a form that large means do not overflow.
+            mean = mean + (-(-mean).expm1()).log() if self.use_size_factor else mean.log()
         self.decoder.scale.set_intercept(mean)
 
     def loss(

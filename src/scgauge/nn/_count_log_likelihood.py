@@ -80,6 +80,19 @@ def full_precision(x: Tensor) -> Tensor:
     return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x
 
 
+#: Logarithms of variances and dispersions beyond this do not fit into float32 with their squares.
+LARGEST_LOG = 30.0
+
+
+def limited(log: Tensor) -> Tensor:
+    """Return logarithms within `LARGEST_LOG` on both sides; gradients pass as if nothing were limited, and lead back.
+
+    Inputs of no common scale (a covariate in the thousands) drive a first step to exponentials that overflow.
+    """
+    excess = log - log.clamp(-LARGEST_LOG, LARGEST_LOG)
+    return log - excess.detach()
+
+
 class _NonZero:
     """What the non-zero entries need: their log means, and of the dispersion the ratio of mean to it.
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from scgauge.nn._count_log_likelihood import full_precision
+from scgauge.nn._count_log_likelihood import full_precision, limited
 from scgauge.nn._layers import FullyConnected
 
 if TYPE_CHECKING:
@@ -48,4 +48,4 @@ class Encoder(nn.Module):
         h = self.layers(x, codes)
         mean, log_variance = full_precision(self.mean(h)), full_precision(self.log_variance(h))
         # What is wrong with a Gaussian shows in the loss; checking each costs as much as the layer.
-        return Normal(mean, (torch.exp(log_variance) + VARIANCE_FLOOR).sqrt(), validate_args=False)
+        return Normal(mean, (torch.exp(limited(log_variance)) + VARIANCE_FLOOR).sqrt(), validate_args=False)

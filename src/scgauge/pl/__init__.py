@@ -1,5 +1,7 @@
 """Figures of what `tl` wrote."""
 
+from scgauge._core.arguments import check_arguments as _check_arguments
+
 from ._attribution import attribution
 from ._attribution_by_group import attribution_by_group
 from ._cell_quality import cell_quality
@@ -80,3 +82,5 @@ __all__ = [
     "two_sample",
     "velocity_field",
 ]
+
+_check_arguments(__name__)

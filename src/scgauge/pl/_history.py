@@ -107,7 +107,7 @@ def history(
     >>> panel.get_xlabel()
     'Epoch'
     """
-    if not hasattr(model, "history"):
+    if not hasattr(model, "history") or isinstance(model, type):
         message = f"{type(model).__name__} has no `history`; a model of scvi-tools or scgauge is needed."
         raise TypeError(message)
     if model.history is None or not getattr(model, "is_trained", True):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from scgauge._core.checks import check_adata
 from scgauge._core.keys import SIGNATURES
@@ -72,6 +73,12 @@ def signatures(
     result = adata.uns.get(key)
     if not isinstance(result, dict) or not {"genes", "nodes"} <= set(result) or key not in adata.varm:
         message = f"Did not find signatures in adata.uns[{key!r}]. Run: scgauge.tl.signatures(adata, model)"
+        raise KeyError(message)
+    lost = pd.Index(result["genes"]["gene"].astype(str)).difference(adata.var_names.astype(str))
+    if len(lost):
+        message = (
+            f"Genes of the signatures are not in adata.var_names, for example {lost[0]!r}. Run scgauge.tl.signatures."
+        )
         raise KeyError(message)
     names = [str(node) for node in result["nodes"]]
     weights = np.asarray(adata.varm[key], dtype=float)

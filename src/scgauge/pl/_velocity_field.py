@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgauge._core.checks import check_adata
+from scgauge._core.checks import check_adata, check_obsm_key
 from scgauge._core.keys import VELOCITY
 from scgauge.pl._figure import NEUTRAL, close_axes, open_axes, tidy
 from scgauge.pl._latent_plane import plane, scatter_times, times_of
@@ -89,12 +89,12 @@ def velocity_field(
         message = f"Did not find adata.obsm[{key!r}] and its notes. Run: scgauge.tl.velocity(adata, model)"
         raise KeyError(message)
     (panel,) = open_axes(1, ax, panel_size=(5.2, 4.2))
-    points = np.asarray(adata.obsm[f"X_{key}"])
+    points = check_obsm_key(adata, f"X_{key}", argument="key")
     mean, axes, names = plane(points)
     params = adata.uns[key]["params"]
     flat = (points - mean) @ axes
     scatter_times(panel, flat, times_of(adata, params), params["time_key"])
-    x, y, velocity = _smooth(flat, np.asarray(adata.obsm[key]) @ axes)
+    x, y, velocity = _smooth(flat, check_obsm_key(adata, key, argument="key") @ axes)
     speed = np.linalg.norm(velocity, axis=2)
     if np.isfinite(speed).any():
         width = 0.5 + 1.5 * np.nan_to_num(speed / np.nanmax(speed))

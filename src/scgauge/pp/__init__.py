@@ -1,5 +1,7 @@
 """Preparation of counts."""
 
+from scgauge._core.arguments import check_arguments as _check_arguments
+
 from ._binarize import binarize
 from ._gene_embedding import gene_embedding
 from ._gene_set_mask import gene_set_mask
@@ -18,3 +20,5 @@ __all__ = [
     "split",
     "tpm",
 ]
+
+_check_arguments(__name__)

@@ -10,22 +10,24 @@ from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from anndata import AnnData
+    from numpy.typing import ArrayLike
 
 PARTS = ("train", "validation", "test")
 #: Random orders of the subjects that are tried; the best balanced is taken.
 _N_TRIES = 20
 
 
-def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    shares = np.asarray(fractions)
+def _check_fractions(fractions: ArrayLike) -> np.ndarray:
+    try:
+        shares = np.asarray(fractions)
+    except ValueError:  # lists of different lengths
+        shares = np.empty(0, dtype=object)
     if shares.dtype.kind not in "if" or shares.shape not in {(2,), (3,)}:
-        message = f"`fractions` needs three numbers, the shares of {PARTS}, or the first two; found {fractions}."
+        message = f"`fractions` needs three numbers, the shares of {PARTS}, or the first two; found {fractions!r}."
         raise ValueError(message)
     if not (np.isfinite(shares) & (shares >= 0)).all() or shares[0] == 0 or not np.isclose(shares.sum(), 1):
-        message = f"`fractions` must be at least 0, sum to 1 and leave cells to train on; found {fractions}."
+        message = f"`fractions` must be at least 0, sum to 1 and leave cells to train on; found {fractions!r}."
         raise ValueError(message)
     return np.pad(shares, (0, 3 - len(shares)))
 
@@ -94,7 +96,7 @@ def _split_subjects(
 def split(
     adata: AnnData,
     *,
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    fractions: ArrayLike = (0.8, 0.1, 0.1),
     groupby: str | None = None,
     subject_key: str | None = None,
     rng: RNG = None,
@@ -166,7 +168,7 @@ def split(
     used = [index for index, share in enumerate(shares) if share > 0]
     empty = [PARTS[index] for index in used if not (part == index).any()]
     if empty:
-        message = f"{adata.n_obs} cells are too few for fractions={fractions}: no cell is left for {empty}."
+        message = f"{adata.n_obs} cells are too few for fractions={fractions!r}: no cell is left for {empty}."
         raise ValueError(message)
     labels = pd.Categorical([PARTS[index] for index in part], categories=[PARTS[index] for index in used])
     params = {"fractions": fractions, "groupby": groupby, "subject_key": subject_key, "rng": rng}

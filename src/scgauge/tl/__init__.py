@@ -1,5 +1,7 @@
 """Checks and explanations on AnnData and trained models."""
 
+from scgauge._core.arguments import check_arguments as _check_arguments
+
 from ._annotate_by_pattern import annotate_by_pattern
 from ._attribute import attribute
 from ._attribution_by_group import attribution_by_group
@@ -83,3 +85,5 @@ __all__ = [
     "two_sample_test",
     "velocity",
 ]
+
+_check_arguments(__name__)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from scgauge._core.checks import check_adata
+from scgauge._core.checks import check_adata, check_unique_names
 from scgauge._core.keys import IG
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store as write
@@ -143,6 +143,7 @@ def attribute(  # noqa: PLR0913 - four of them are not counted: key_added, copy,
     True
     """
     check_adata(adata)
+    check_unique_names(adata)
     check_options(method=method, path=path, store=store, n_steps=n_steps, n_references=n_references)
     drawn = generator(rng)
     given: dict[str, Any] = {

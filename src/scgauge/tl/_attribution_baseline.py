@@ -8,6 +8,7 @@ import numpy as np
 
 from scgauge._core.matrix import column_sums, row_sums
 from scgauge.metrics._distances import dense_rows
+from scgauge.metrics._points import as_dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def given_baselines(baseline: Any, n_genes: int, genes: np.ndarray) -> Baselines
     ValueError
         If shape or values are wrong.
     """
-    profiles = np.atleast_2d(np.asarray(baseline, dtype=np.float64))
+    profiles = np.atleast_2d(as_dense(baseline, name="baseline"))
     if profiles.ndim != 2 or profiles.shape[1] != n_genes or not np.isfinite(profiles).all():
         message = (
             f"`baseline` has the shape {np.shape(baseline)}; finite values of the shape ({n_genes},) or "

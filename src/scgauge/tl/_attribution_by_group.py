@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scgauge._core.checks import check_adata, check_obs_key
+from scgauge._core.checks import check_adata, check_obs_key, check_unique_names
 from scgauge._core.keys import ATTRIBUTION_BY_GROUP
 from scgauge._core.matrix import as_rows
 from scgauge._core.rng import RNG, generator
@@ -121,6 +121,7 @@ def attribution_by_group(  # noqa: PLR0913 - four of them are not counted: key_a
     ['params', 'pooled', 'by_group', 'agreement', 'simpson']
     """
     check_adata(adata)
+    check_unique_names(adata)
     check_options(path=path, n_steps=n_steps, n_references=1)
     labels = check_obs_key(adata, groupby, argument="groupby").astype(str).to_numpy()
     own = bool(refit) or models is not None

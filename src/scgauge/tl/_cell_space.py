@@ -45,9 +45,23 @@ class CellSpace:
         Number of principal components of these genes.
     seed
         Seed of the decomposition.
+
+    Raises
+    ------
+    ValueError
+        If values are NaN or infinite, or `n_top_genes` or `n_pcs` is less than 1.
     """
 
     def __init__(self, train: Matrix, kind: Kind, n_top_genes: int | np.ndarray, n_pcs: int, seed: int) -> None:
+        n_genes = len(n_top_genes) if isinstance(n_top_genes, np.ndarray) else n_top_genes
+        for name, number in (("n_top_genes", n_genes), ("n_pcs", n_pcs)):
+            if number < 1:
+                message = f"{name}={number} was given; at least 1 is needed."
+                raise ValueError(message)
+        n_bad = sum(int((~np.isfinite(stored_values(block))).sum()) for _, block in iter_rows(train))
+        if n_bad:
+            message = f"The cells have {n_bad} values that are NaN or infinite; remove or fill them first."
+            raise ValueError(message)
         self.kind = kind
         self.target = median_library(train) if kind == "counts" else 1.0
         values = self.transform(train)

@@ -14,12 +14,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from scgauge._core.adapter import shell
-from scgauge._core.checks import check_obsm_key
+from scgauge._core.checks import check_finite, check_obsm_key
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.normalise import log_normalise, median_library
 from scgauge._core.optional import later
 from scgauge._core.rng import seeded
-from scgauge._core.stored_rows import is_stored
 from scgauge.model import CountVI, LinearVI
 from scgauge.tl._cell_space import kind_of
 
@@ -129,11 +128,12 @@ def shared_input(
     if adata.n_obs < 4:
         message = f"`adata` has {adata.n_obs} cells; four are needed for an embedding."
         raise ValueError(message)
-    matrix = get_matrix(adata, layer)
+    stored = get_matrix(adata, layer)
     if use_rep is not None:
         points = check_obsm_key(adata, use_rep)
     else:
-        matrix = as_rows(matrix) if is_stored(matrix) else matrix
+        check_finite(adata, layer)
+        matrix = as_rows(stored)
         if log_normalised or (log_normalised is None and kind_of(matrix) == "counts"):
             matrix = log_normalise(matrix, median_library(matrix))
         n_pcs = min(n_pcs, *(size - 1 for size in matrix.shape))

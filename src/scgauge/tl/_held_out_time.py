@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from scgauge._core.checks import check_adata, check_obs_key
+from scgauge._core.checks import check_adata, check_finite, check_obs_numbers
 from scgauge._core.keys import HELD_OUT_TIME
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.rng import RNG, generator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _held_out(adata: AnnData, time_key: str, times: Sequence[float] | None) -> list[float]:
     """Return the times to hold out, checked."""
-    known = np.unique(check_obs_key(adata, time_key, argument="time_key").to_numpy(dtype=float))
+    known = np.unique(check_obs_numbers(adata, time_key, argument="time_key"))
     if len(known) < 3:
         message = f"adata.obs[{time_key!r}] has {len(known)} times; at least 3 are needed to hold one out."
         raise ValueError(message)
@@ -156,8 +156,9 @@ def held_out_time(
             "ones: model.predict_state(earlier_visits, times=..., start='previous')"
         )
         raise ValueError(message)
+    check_finite(adata, setup.get("layer"))
     x = as_rows(get_matrix(adata, setup.get("layer")))
-    own = adata.obs[time_key].to_numpy(dtype=float)
+    own = check_obs_numbers(adata, time_key, argument="time_key")
     seed = int(generator(rng).integers(2**31))
     rows: list[tuple] = []
     for held in tqdm(

@@ -209,6 +209,8 @@ class _Reader:
         if self.scale:
             low, high = np.full(n_genes, np.inf), np.full(n_genes, -np.inf)
             for _, block in iter_rows(self.matrix):
+                # scipy finds no least value of booleans
+                block = block.astype(np.float64)
                 least, most = (_dense(getattr(block, name)(axis=0)) for name in ("min", "max"))
                 low, high = np.minimum(low, least), np.maximum(high, most)
         self.low, self.range = low, np.where(high > low, high - low, 1.0)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from scgauge._core.adapter import shell
-from scgauge._core.checks import check_adata
+from scgauge._core.checks import check_adata, check_obs_numbers
 from scgauge._core.keys import TRAJECTORY
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
@@ -101,7 +101,7 @@ def trajectory(
     known = model.training_times
     grid = np.linspace(known[0], known[-1], 41) if times is None else np.atleast_1d(np.asarray(times))
     time_key = model.registry_["setup_args"]["time_key"]
-    own = adata.obs[time_key].to_numpy(dtype=float)
+    own = check_obs_numbers(adata, time_key, argument="time_key")
     subject_key = model.registry_["setup_args"].get("subject_key")
     if subject_key is None:
         first = np.flatnonzero(own == own.min())

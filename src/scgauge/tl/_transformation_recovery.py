@@ -276,7 +276,7 @@ def transformation_recovery(  # noqa: PLR0913 - seven without `rng`, `progress`,
 
 
 def _check_request(adata: AnnData, n_seeds: int, kinds: Sequence[str], *, null: bool) -> None:
-    if n_seeds < 1 or set(kinds) - set(get_args(Distance)):
+    if n_seeds < 1 or any(kind not in get_args(Distance) for kind in kinds):
         message = f"n_seeds={n_seeds} (at least 1), distances={kinds} (among {list(get_args(Distance))})."
         raise ValueError(message)
     if null and "identity" not in adata.layers:

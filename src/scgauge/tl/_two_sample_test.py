@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from anndata import AnnData
 
 from scgauge._core.checks import check_adata, check_obsm_key, check_same_genes
-from scgauge._core.matrix import get_matrix
+from scgauge._core.matrix import as_rows, get_matrix
 from scgauge.metrics import two_sample_test as compare_arrays
 
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ def _points(x: Any, y: Any, use_rep: str | None, layer: str | None) -> tuple[Any
     if use_rep is not None:
         return check_obsm_key(x, use_rep), check_obsm_key(y, use_rep)
     y = check_same_genes(x, y, names=("x", "y"))
-    return get_matrix(x, layer), get_matrix(y, layer)
+    return as_rows(get_matrix(x, layer)), as_rows(get_matrix(y, layer))

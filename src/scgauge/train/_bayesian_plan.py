@@ -92,8 +92,20 @@ class BayesianTrainingPlan(LowLevelPyroTrainingPlan):
         return loss / (self._n_obs_training or len(args[0]))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
-        """Return the loss of a minibatch."""
+        """Return the loss of a minibatch.
+
+        Raises
+        ------
+        RuntimeError
+            If the loss is not finite: no later step would mend that. The message names the minibatch.
+        """
         loss = self._loss(batch)
+        if not loss.isfinite():
+            message = (
+                f"The training loss is not finite in epoch {self.current_epoch}, minibatch {batch_idx} (from 0). Train "
+                "with a smaller learning rate, plan_kwargs={'lr': 1e-4}, or clip gradients, gradient_clip_val=10."
+            )
+            raise RuntimeError(message)
         n_cells = len(batch[REGISTRY_KEYS.X_KEY])
         self.log("kl_weight", self.kl_weight, on_step=False, on_epoch=True, batch_size=n_cells)
         self.training_step_outputs.append({"loss": loss.detach()})

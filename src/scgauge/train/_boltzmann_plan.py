@@ -63,6 +63,15 @@ class BoltzmannPlan(AutoencoderPlan):
     def on_train_batch_end(self, *args: Any) -> None:
         """Do nothing: no weight is penalised."""
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the bias that is no parameter of the joint machine."""
+        checkpoint["top_bias"] = self.top_bias
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        bias = checkpoint.get("top_bias")
+        self.top_bias = None if bias is None else bias.to(self.module.bias1.device)
+
     @property
     def n_pretraining(self) -> int:
         """Epochs of pretraining of each layer."""

@@ -94,6 +94,14 @@ class LongitudinalPlan(CountTrainingPlan):
         # Lightning counts the minibatches next.
         self.trainer.datamodule.by_similarity = self.n_similar is not None
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep who was similar to whom."""
+        checkpoint["similar_history"] = [torch.as_tensor(chosen) for chosen in self.module.similar_history]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.module.similar_history = [chosen.numpy() for chosen in checkpoint.get("similar_history", ())]
+
     def on_train_epoch_start(self) -> None:
         """Set the learning rate and the reach of the epoch; renew the similar individuals."""
         super().on_train_epoch_start()

@@ -127,12 +127,13 @@ class CountTrainingPlan(TrainingPlan):
         Raises
         ------
         RuntimeError
-            If the loss is not finite: no later epoch would mend that.
+            If the loss is not finite: no later epoch would mend that. The message names the minibatch and the part.
         """
         if not self._training.sums[0].isfinite():
             message = (
                 f"The training loss is not finite in epoch {self.current_epoch} (learning rate {self.lr}). Train with "
-                "a smaller one, plan_kwargs={'lr': 1e-4}, or clip gradients, gradient_clip_val=10."
+                "a smaller one, plan_kwargs={'lr': 1e-4}, or clip gradients, gradient_clip_val=10. "
+                f"{self._training.fault()}"
             )
             raise RuntimeError(message)
         if "kl_weight" in self._loss_args:

@@ -1,0 +1,206 @@
+"""One check of arguments for every public function: their values against the types in its signature."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import reprlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from numbers import Integral, Real
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import numpy as np
+import pandas as pd
+
+
+class _Kind(NamedTuple):
+    """What an argument may be: a test of its value, and how it reads after "needed"."""
+
+    fits: Callable[[Any], bool]
+    words: str
+    #: Whether arrays and Series, whose items have other names than their positions, are passed on as lists.
+    listed: bool = False
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def is_seed(value: Any) -> bool:
+    """Whether a value can be an argument `rng`: ``None``, an integer from 0, or a numpy Generator."""
+    return value is None or isinstance(value, np.random.Generator) or (_is_integer(value) and value >= 0)
+
+
+#: How the kinds of seeds read in messages.
+SEED_WORDS = "an integer of at least 0, a numpy Generator (np.random.default_rng(seed)) or None"
+
+_KINDS = {
+    "int": _Kind(_is_integer, "an integer"),
+    "float": _Kind(_is_number, "a number"),
+    "str": _Kind(lambda value: isinstance(value, str), "a string"),
+    "bool": _Kind(lambda value: isinstance(value, bool | np.bool_), "True or False"),
+    "None": _Kind(lambda value: value is None, "None"),
+    "RNG": _Kind(is_seed, SEED_WORDS),
+    "Path": _Kind(lambda value: isinstance(value, Path), "a path"),
+    "np.ndarray": _Kind(lambda value: isinstance(value, np.ndarray), "an array"),
+    "pd.Series": _Kind(lambda value: isinstance(value, pd.Series), "a Series"),
+    "pd.DataFrame": _Kind(lambda value: isinstance(value, pd.DataFrame), "a data frame"),
+}
+#: Parameters that are numbers and nothing else, which have to be finite.
+_NUMBERS = frozenset({"a number", "a number or None"})
+_ANYTHING = _Kind(lambda _: True, "anything")
+_MANY = {"int": "integers", "float": "numbers", "str": "strings"}
+
+
+def _sequence(item: _Kind, words: str) -> _Kind:
+    def fits(value: Any) -> bool:
+        if isinstance(value, str | bytes | Mapping | pd.DataFrame) or not isinstance(value, Iterable):
+            return False
+        return all(item.fits(entry) for entry in value)
+
+    return _Kind(fits, words, listed=item is not _ANYTHING)
+
+
+def _choices(values: tuple) -> _Kind:
+    types = tuple({type(value) for value in values})
+    # Which strings are known is for the function to say, in its own words.
+    return _Kind(lambda value: isinstance(value, types), "one of " + ", ".join(map(repr, values)))
+
+
+def _subscript(node: ast.Subscript) -> _Kind | None:
+    outer = ast.unparse(node.value).rpartition(".")[2]
+    if outer == "Literal":
+        return _choices(ast.literal_eval(node.slice) if isinstance(node.slice, ast.Tuple) else (_constant(node.slice),))
+    if outer in {"Sequence", "list"}:
+        inner = ast.unparse(node.slice)
+        if inner in _MANY:
+            return _sequence(_KINDS[inner], f"a list of {_MANY[inner]}")
+        return None if inner == "Axes" else _sequence(_ANYTHING, "a list")
+    if outer == "tuple" and isinstance(node.slice, ast.Tuple):
+        names = {ast.unparse(item) for item in node.slice.elts}
+        length = len(node.slice.elts)
+        if len(names) == 1 and names <= _MANY.keys():
+            name = names.pop()
+            several = _sequence(_KINDS[name], f"{length} {_MANY[name]}")
+            return several._replace(fits=lambda value: several.fits(value) and len(value) == length)
+    if outer in {"Mapping", "dict"}:
+        return _Kind(lambda value: isinstance(value, Mapping), "a dictionary")
+    return None
+
+
+def _constant(node: ast.expr) -> Any:
+    return ast.literal_eval(node)
+
+
+def _kind(node: ast.expr, names: Mapping[str, Any], *, alone: bool = False) -> _Kind | None:
+    """Return what one alternative of an annotation allows; ``None`` if this check does not know it."""
+    if isinstance(node, ast.Subscript):
+        return _subscript(node)
+    name = ast.unparse(node)
+    if name == "pd.DataFrame" and alone:  # its columns are for the function to name
+        return None
+    if name in _KINDS:
+        return _KINDS[name]
+    alias = names.get(name)
+    return _choices(get_args(alias)) if get_origin(alias) is Literal else None
+
+
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _alternatives(node.left) + _alternatives(node.right)
+    return [node]
+
+
+def _check_of(annotation: Any, names: Mapping[str, Any]) -> _Kind | None:
+    """Return the check of a parameter, ``None`` where one of its types is beyond this check."""
+    if not isinstance(annotation, str) or annotation == "bool":  # any value has a truth
+        return None
+    nodes = _alternatives(ast.parse(annotation, mode="eval").body)
+    kinds = [_kind(node, names, alone=len(nodes) == 1) for node in nodes]
+    known = [kind for kind in kinds if kind is not None]
+    if len(known) < len(kinds):
+        return None
+    return _Kind(
+        lambda value: any(kind.fits(value) for kind in known),
+        " or ".join(kind.words for kind in known),
+        any(kind.listed for kind in known),
+    )
+
+
+def checked(function: FunctionType) -> Callable:
+    """Return a function that first compares its arguments with the types in the signature.
+
+    Numbers, strings, seeds, choices, lists of numbers or strings and dictionaries are compared; what else a parameter
+    may be (cells, matrices, labels, models) is for the function to check.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, its value and what is needed; raised by the returned function.
+    ValueError
+        For a number that is NaN, infinite or a fraction in the place of an integer, likewise.
+    """
+    signature = inspect.signature(function)
+    checks = {
+        name: check
+        for name, parameter in signature.parameters.items()
+        if (check := _check_of(parameter.annotation, function.__globals__)) is not None
+    }
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for name, value in {**dict(zip(signature.parameters, args, strict=False)), **kwargs}.items():
+            check = checks.get(name)
+            if check is None:
+                continue
+            if not check.fits(value):
+                message = f"{name}={reprlib.repr(value)} was given; {check.words} is needed."
+                # A fraction in the place of an integer is a number of the wrong value.
+                raise ValueError(message) if _is_number(value) and "integer" in check.words else TypeError(message)
+            if check.words in _NUMBERS and value is not None and not np.isfinite(value):
+                message = f"{name}={value} was given; a finite number is needed."
+                raise ValueError(message)
+            if check.listed and name in kwargs and isinstance(value, pd.Series | pd.Index | np.ndarray):
+                kwargs[name] = value.tolist()
+        return function(*args, **kwargs)
+
+    return call
+
+
+def check_arguments(module: str) -> None:
+    """Put `checked` before every function that a module makes public.
+
+    Parameters
+    ----------
+    module
+        Name of an imported module with ``__all__``.
+    """
+    public = sys.modules[module]
+    for name in public.__all__:
+        function = getattr(public, name)
+        if isinstance(function, FunctionType):
+            call = checked(function)
+            call.__module__ = module  # where it can be found again, for pickle
+            setattr(public, name, call)
+
+
+def check_getters(model_class: type) -> None:
+    """Put `checked` before every getter that a model class has from scgauge; those of scvi-tools stay as they are.
+
+    Parameters
+    ----------
+    model_class
+        Class of models.
+    """
+    for name in dir(model_class):
+        method = inspect.getattr_static(model_class, name)
+        if name.startswith("get_") and isinstance(method, FunctionType) and method.__module__.startswith("scgauge"):
+            setattr(model_class, name, checked(method))

@@ -1,0 +1,100 @@
+"""Every public function and model meets every fault of its inputs with a result or with an error of its own."""
+
+import random
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from contract.calls import cells
+from contract.public import names
+from faults.fault import Fault
+from faults.model_calls import RECIPES
+from faults.targets import Target, targets
+from faults.verdict import attempt, clean
+
+import scgauge
+
+pytestmark = pytest.mark.quick
+
+#: Functions of which single calls take long, and models, whose training does: tried in the slow study alone.
+LONG = ("tl.attrib", "tl.augm", "tl.compare_sources", "tl.distribution", "tl.dream", "tl.held", "tl.impute", "tl.imput")
+LONG += ("tl.latent_arith", "tl.learning", "tl.log_linear", "tl.pattern_map", "tl.single", "tl.synth", "tl.transform")
+LONG += ("tl.memor", "tl.embed", "pl.", "metrics.decode", "metrics.homog", "metrics.excess", "model.")
+SHORT = [name for name in targets() if not name.startswith(LONG)]
+
+
+def test_everything_public_is_tried():
+    assert set(names("metrics", "pl", "pp", "tl")) <= set(targets())
+    assert {name.partition(" ")[0] for name in RECIPES} == set(scgauge.model.__all__)
+
+
+def failures(name, cases):
+    target = targets()[name]
+    expected = clean(target)
+    found = [(slot, fault.name, attempt(target, slot, fault, expected)) for slot, fault in cases]
+    return [(str(slot), fault, outcome.detail) for slot, fault, outcome in found if outcome.kind == "failure"]
+
+
+@pytest.mark.parametrize("name", random.Random(0).sample(SHORT, 24))
+def test_a_sample_of_faults(name):
+    cases = list(targets()[name].faults())
+    assert failures(name, random.Random(name).sample(cases, min(6, len(cases)))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", targets())
+def test_all_faults(name):
+    assert failures(name, targets()[name].faults()) == []
+
+
+def _index(adata: AnnData) -> None:
+    return [][adata.n_obs]
+
+
+def _foreign(adata: AnnData) -> None:
+    return np.linalg.inv(np.zeros((2, 3))) + adata.n_obs
+
+
+def _writes_first(adata: AnnData) -> None:
+    adata.obs["new"] = 1
+    scgauge.tl.log_odds_ratio(adata, layer="nowhere")
+
+
+def _not_finite(adata: AnnData) -> float:
+    return float(np.asarray(adata.X.sum(axis=0)).min() ** -1.0)
+
+
+def _works(adata: AnnData) -> float:
+    return float(adata.X.sum())
+
+
+def _refuses(adata: AnnData) -> None:
+    scgauge.tl.log_odds_ratio(adata, layer="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("function", "fault", "kind", "detail"),
+    [
+        pytest.param(_index, Fault("none", lambda x: x), "failure", "foreign error, IndexError", id="index"),
+        pytest.param(_foreign, Fault("none", lambda x: x), "failure", "foreign error, LinAlgError", id="foreign"),
+        pytest.param(_writes_first, Fault("none", lambda x: x), "failure", "changed ", id="writes first"),
+        pytest.param(_refuses, Fault("none", lambda x: x), "error", "KeyError", id="own error"),
+        pytest.param(_works, Fault("none", lambda x: x, same=True), "works", "", id="works"),
+        pytest.param(
+            _works,
+            Fault("scaled", lambda x: AnnData(x.X * 1.1), same=True),
+            "failure",
+            "another result",
+            id="another result",
+        ),
+        pytest.param(
+            _not_finite, Fault("zero", lambda x: AnnData(x.X * 0)), "failure", "not finite, 1 values", id="not finite"
+        ),
+    ],
+)
+def test_the_judge_sees_what_is_wrong(function, fault, kind, detail):
+    target = Target(f"test.{function.__name__}", function, lambda: (cells(),))
+    works = Target("test.works", _works, lambda: (cells(),))
+    expected = clean(target if function in (_not_finite, _works) else works)
+    outcome = attempt(target, 0, fault, expected)
+    assert (outcome.kind, outcome.detail.startswith(detail)) == (kind, True)

@@ -1,0 +1,208 @@
+"""Runs that are interrupted go on to the very same weights, and leave nothing half-written."""
+
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from faults.interrupted_run import StopAt, differing, start, train, train_until_killed
+from faults.model_calls import RECIPES
+
+pytestmark = [
+    pytest.mark.quick,
+    # What Lightning and scvi-tools say of a run that goes on, and of runs as short as these.
+    pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning"),
+    pytest.mark.filterwarnings("ignore:.*:UserWarning:scvi"),
+]
+#: Stages that keep something of their own between epochs.
+STAGES = {
+    "DeepBoltzmannMachine": {"plan_kwargs": {"pretrain_epochs": 2}},
+    "ODEVI of subjects": {"plan_kwargs": {"n_similar": 3}},
+    "ODEVI": {"plan_kwargs": {"n_flow_steps": 2, "joint_share": 0.5}},
+}
+
+
+def interrupted(name, path, batch, **more):
+    with pytest.raises(ArithmeticError, match="stopped"):
+        train(start(name), name, path, callbacks=[StopAt(batch)], **more)
+    return path
+
+
+def check_resumes_exactly(name, path, batches, **more):
+    whole = train(start(name), name, None, **more)
+    for batch in batches:
+        path.unlink(missing_ok=True)
+        interrupted(name, path, batch, **more)
+        # Another seed: all that follows must come from the file.
+        again = train(start(name, seed=7), name, path, seed=7, **more)
+        assert differing(whole, again) == []
+
+
+@pytest.mark.parametrize("name", ["CountVI", "Autoencoder", "BayesianLinearVI", "DeepBoltzmannMachine"])
+def test_an_interrupted_run_goes_on_to_the_same_weights_and_history(name, tmp_path):
+    check_resumes_exactly(name, tmp_path / "run.ckpt", [9], **STAGES.get(name, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_model_goes_on_from_every_epoch(name, tmp_path):
+    more = STAGES.get(name, {})
+    by_subject = more.get("plan_kwargs", {}).get("n_similar")
+    batches = [1, 3, 7, 12] if by_subject else [1, 3, 9, 14, 22]
+    check_resumes_exactly(name, tmp_path / "run.ckpt", batches, **more)
+
+
+def test_early_stopping_and_validation_go_on(tmp_path):
+    arguments = {
+        "early_stopping": True,
+        "early_stopping_patience": 2,
+        "early_stopping_min_delta": 1e6,
+        "train_size": 0.8,
+        "epochs": 12,
+    }
+    check_resumes_exactly("CountVI", tmp_path / "run.ckpt", [11], **arguments)
+
+
+def test_a_run_that_is_complete_stays_as_it_is(tmp_path):
+    path = tmp_path / "run.ckpt"
+    whole = train(start("CountVI"), "CountVI", path)
+    assert differing(whole, train(start("CountVI", seed=3), "CountVI", path, seed=3)) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
+
+
+@pytest.mark.parametrize("error", [ArithmeticError, KeyboardInterrupt])
+def test_what_an_interruption_leaves_is_untrained(error, tmp_path):
+    model = start("CountVI")
+    # Lightning ends the process after Ctrl-C.
+    with pytest.raises((error, SystemExit)):
+        train(model, "CountVI", tmp_path / "run.ckpt", callbacks=[StopAt(9, error)])
+    assert not model.module.training
+    with pytest.raises(RuntimeError, match="untrained"):
+        model.get_latent_representation()
+
+
+def test_an_interruption_of_a_second_training_leaves_a_model_that_answers_the_same_twice():
+    model = train(start("CountVI"), "CountVI", None)
+    with pytest.raises(ArithmeticError):
+        train(model, "CountVI", None, callbacks=[StopAt(9)])
+    first, second = model.get_latent_representation(), model.get_latent_representation()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_full_disk_warns_and_keeps_the_earlier_state(tmp_path, monkeypatch):
+    from lightning.pytorch import Trainer
+
+    path, save, written = tmp_path / "run.ckpt", Trainer.save_checkpoint, []
+
+    def fill(self, file, *args, **kwargs):
+        if len(written) < 2:
+            written.append(file)
+            return save(self, file, *args, **kwargs)
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", fill)
+    model = start("CountVI")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", message="The state of epoch")
+        train(model, "CountVI", path)
+    monkeypatch.undo()
+    assert [str(warning.message)[:41] for warning in caught] == [
+        f"The state of epoch {epoch} could not be written" for epoch in (2, 3, 4)
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
+    assert torch.load(path, weights_only=True)["epoch"] == 1
+    assert differing(model, train(start("CountVI"), "CountVI", path)) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "text", "other"])
+def test_a_damaged_file_is_named_and_nothing_is_trained(damage, tmp_path):
+    path = interrupted("CountVI", tmp_path / "run.ckpt", 9)
+    content = path.read_bytes()
+    if damage == "other":
+        torch.save({"weights": torch.zeros(2)}, path)
+    else:
+        parts = {"cut": content[: len(content) // 2], "noise": os.urandom(999), "empty": b"", "text": b"hello"}
+        path.write_bytes(parts[damage])
+    model = start("CountVI")
+    with pytest.raises(ValueError, match=r"run\.ckpt is damaged or no state of a run"):
+        train(model, "CountVI", path)
+    assert not model.is_trained
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch hostile",)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = interrupted("CountVI", tmp_path / "run.ckpt", 9)
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {"more": Hostile()}, path)
+    with pytest.raises(ValueError, match="is damaged or no state"):
+        train(start("CountVI"), "CountVI", path)
+    assert not (tmp_path / "hostile").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"epochs": 9}, "max_epochs was 5 and is 9"), ({"batch_size": 16}, "batch_size was 8 and is 16")],
+)
+def test_the_state_of_another_run_is_refused(changed, message, tmp_path):
+    path = interrupted("CountVI", tmp_path / "run.ckpt", 9)
+    with pytest.raises(ValueError, match=f"is the state of another run: {message}"):
+        train(start("CountVI"), "CountVI", path, **changed)
+
+
+def test_the_state_of_another_model_is_refused(tmp_path):
+    path = interrupted("CountVI", tmp_path / "run.ckpt", 9)
+    with pytest.raises(ValueError, match="model was CountVI and is LinearVI"):
+        train(start("LinearVI"), "LinearVI", path)
+
+
+def kill_at_random(path, rng, *, epochs, n_kills):
+    """Kill a run at random moments, each process going on from what the last has left."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["faults.interrupted_run"])
+    killed = 0
+    while killed < n_kills:
+        process = context.Process(target=train_until_killed, args=("CountVI", str(path), epochs, killed and 7 + killed))
+        before = path.stat().st_mtime_ns if path.exists() else None
+        process.start()
+        while process.is_alive() and (not path.exists() or path.stat().st_mtime_ns == before):
+            time.sleep(0.002)  # until it has begun to write
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill() if rng.random() < 0.8 else os.kill(process.pid, signal.SIGTERM)
+        process.join(60)
+        assert process.exitcode != 0, "the run was over before it could be killed"
+        killed += 1
+        torch.load(path, weights_only=True)
+
+
+def check_killed_runs(folder, *, seed, n_kills, epochs):
+    rng = random.Random(seed)
+    path = folder / "run.ckpt"
+    whole = train(start("CountVI"), "CountVI", None, epochs=epochs)
+    kill_at_random(path, rng, epochs=epochs, n_kills=n_kills)
+    again = train(start("CountVI", seed=99), "CountVI", path, epochs=epochs, seed=99)
+    assert differing(whole, again) == []
+    # The file of a write that was killed is replaced by the next write, and gone after it.
+    assert [file.name for file in folder.iterdir()] == ["run.ckpt"]
+
+
+def test_killed_runs_go_on_to_the_same_weights(tmp_path):
+    check_killed_runs(tmp_path, seed=0, n_kills=2, epochs=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_killed_five_times_go_on_to_the_same_weights(seed, tmp_path):
+    check_killed_runs(tmp_path, seed=seed, n_kills=5, epochs=150)
