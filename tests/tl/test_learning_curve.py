@@ -126,3 +126,31 @@ def test_processes_change_nothing(table):
     result = learning_curve(real(), fit=bootstrap, sizes=[15, 400], n_seeds=2, n_jobs=2, **OPTIONS)
     result = result[result["property"] != "classifier"].reset_index(drop=True)  # other processes score all
     pd.testing.assert_frame_equal(result, table)
+
+
+def test_a_kill_while_writing_leaves_whole_refits_only(table, tmp_path, monkeypatch):
+    path = tmp_path / "study.csv"
+    write, calls = pd.DataFrame.to_csv, []
+
+    def stop_half_way(self, target, *args, **kwargs):
+        calls.append(target)
+        if len(calls) > 2:
+            with open(target, "w") as file:  # noqa: PTH123 - what a killed process leaves
+                file.write("n_obs,seed,fam")
+            raise KeyboardInterrupt
+        return write(self, target, *args, **kwargs)
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", stop_half_way)
+    with pytest.raises(KeyboardInterrupt):
+        learning_curve(real(), fit=bootstrap, sizes=[15, 400], n_seeds=2, path=path, **OPTIONS)
+    monkeypatch.undo()
+    assert len(pd.read_csv(path).groupby(["n_obs", "seed"])) == 2
+    resumed = learning_curve(real(), fit=bootstrap, sizes=[15, 400], n_seeds=2, path=path, **OPTIONS)
+    pd.testing.assert_frame_equal(resumed, table, check_dtype=False)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "study.csv"
+    path.write_bytes(b"\x00\xff\x93" * 50)
+    with pytest.raises(ValueError, match="is damaged or no CSV file|is not a file of this function"):
+        learning_curve(real(), fit=bootstrap, sizes=[15], path=path, **OPTIONS)

@@ -14,6 +14,7 @@ from scgauge._core.rng import RNG, generator
 from scgauge.tl._refit import fit_again
 from scgauge.tl._sample import sample
 from scgauge.tl._synthetic_quality import synthetic_quality
+from scgauge.train import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -136,8 +137,7 @@ def learning_curve(  # noqa: PLR0913 - ten without `rng` and `progress`
         for table in _results(run, left, n_jobs):
             tables.append(table)
             if path is not None:
-                # The header stands in a new file only.
-                table.to_csv(path, mode="a", index=False, header=not Path(path).exists())
+                _keep(pd.concat(tables, ignore_index=True), Path(path))
             bar.update()
     return pd.concat(tables, ignore_index=True).sort_values(_RUN, kind="stable", ignore_index=True)
 
@@ -172,11 +172,22 @@ def _sizes(sizes: Sequence[int] | None, n_train: int) -> list[int]:
     return numbers
 
 
+def _keep(table: pd.DataFrame, path: Path) -> None:
+    """Write all finished refits beside the file and move them there: a kill leaves no half of a refit behind."""
+    partial = path.with_name(f"{path.name}.partial")
+    table.to_csv(partial, index=False)
+    replace_file(partial, path)
+
+
 def _read(path: str | Path | None) -> pd.DataFrame | None:
     """Return the refits that a file holds, if it exists."""
     if path is None or not Path(path).exists():
         return None
-    table = pd.read_csv(path, keep_default_na=True)
+    try:
+        table = pd.read_csv(path, keep_default_na=True, float_precision="round_trip")
+    except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
+        message = f"{path} is damaged or no CSV file. Delete it, or choose another `path`."
+        raise ValueError(message) from error
     if not set(_RUN) <= set(table.columns):
         message = f"{path} is not a file of this function: it lacks the columns {_RUN}. Choose another `path`."
         raise ValueError(message)
