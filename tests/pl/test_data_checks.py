@@ -1,6 +1,11 @@
+from itertools import combinations
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
+from matplotlib.text import Text
 
 import scgauge
 
@@ -45,6 +50,7 @@ def test_spurious_correlation_shows_what_was_seen():
     adata = scgauge.datasets.simulate_counts(60, 100, rng=0)
     scgauge.tl.spurious_correlation(adata, target="library_size", rng=0)
     left, right = scgauge.pl.spurious_correlation(adata, show=False)
+    assert left.get_legend().get_window_extent().ymax < left.get_window_extent().ymin
     largest = adata.var["spurious_correlation_r"].abs().max()
     assert any(line.get_xdata()[0] == pytest.approx(largest) for line in left.lines)
     assert right.collections[-1].get_offsets()[0].tolist() == pytest.approx([60, largest])
@@ -65,3 +71,24 @@ def test_augmentation_gain_shows_means_of_repeats():
     panel = scgauge.pl.augmentation_gain(table, statistic="auc", show=False)
     assert panel.lines[0].get_ydata().tolist() == pytest.approx([0.15, 0.35])
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["10", "30"]
+
+
+def test_names_of_genes_do_not_cover_each_other():
+    n = 8
+    close = np.linspace(1.0, 1.01, n)
+    genes = pd.DataFrame({"gene": [f"gene_{i}" for i in range(n)], "treated": close, "top": True})
+    genes["latent_space"], genes["gene_space"], genes["control"] = close + 0.1, close - 0.1, close + [0.1, -0.1] * 4
+    methods = ("latent space", "gene space", "no change")
+    scores = pd.DataFrame([(m, s, 1.0) for m in methods for s in ("r2_all", "r2_top")])
+    predicted = AnnData(np.ones((2, n), dtype=np.float32))
+    predicted.uns["latent_arithmetic"] = {
+        "params": {"treated": "IFN", "label": "T"},
+        "genes": genes,
+        "scores": scores.set_axis(["method", "statistic", "value"], axis=1),
+    }
+    for panel in scgauge.pl.latent_arithmetic(predicted, show=False):
+        panel.figure.canvas.draw()
+        # Text.get_window_extent of the base class: without the line to the gene
+        boxes = [Text.get_window_extent(text) for text in panel.texts]
+        assert len(boxes) == 6
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))

@@ -92,14 +92,25 @@ def latent_arithmetic(
         panel.scatter(observed[~top], predicted[~top], s=4, color="#B8B8B8", linewidths=0, rasterized=True)
         panel.scatter(observed[top], predicted[top], s=10, color=SYNTHETIC, linewidths=0)
         wrong = np.flatnonzero(top)[np.argsort(-np.abs(predicted - observed)[top])[:n_names]]
-        for number, gene in enumerate(wrong):
-            panel.annotate(
-                genes["gene"].iloc[gene], (observed[gene], predicted[gene]), fontsize="x-small",
-                xytext=(3, 2 + 8 * (number % 3)), textcoords="offset points",
-            )  # fmt: skip
+        _write_names(panel, genes["gene"].to_numpy()[wrong], observed[wrong], predicted[wrong], end)
         squared = scores[method, "r2_all"], scores[method, "r2_top"]
         panel.set_title(f"{method}\n$R^2$ all {squared[0]:.2f}, top {squared[1]:.2f}", loc="left", fontsize="medium")
         panel.set(xlabel="observed mean", xlim=(0, end), ylim=(0, end))
     panels[0].set_ylabel(f"predicted: {result['params']['label']}, {result['params']['treated']}")
     tidy(panels)
     return close_axes(panels, ax=ax, show=show, return_fig=return_fig)
+
+
+def _write_names(panel: Axes, names: np.ndarray, observed: np.ndarray, predicted: np.ndarray, end: float) -> None:
+    """Write names in columns off the diagonal: of genes predicted too high at the upper left, of others lower right."""
+    step = 0.065 * end
+    for high in (True, False):
+        mine = np.flatnonzero((predicted > observed) == high)
+        mine = mine[np.argsort(predicted[mine])]
+        x, first = (0.03 * end, 0.96 * end - step * (len(mine) - 1)) if high else (0.97 * end, 0.04 * end)
+        for place, gene in enumerate(mine):
+            panel.annotate(
+                str(names[gene]), (observed[gene], predicted[gene]), (x, first + place * step), fontsize="x-small",
+                ha="left" if high else "right", va="center",
+                arrowprops={"arrowstyle": "-", "color": NEUTRAL, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 2},
+            )  # fmt: skip

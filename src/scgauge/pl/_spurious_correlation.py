@@ -79,7 +79,8 @@ def spurious_correlation(
     left.set_xlabel(f"largest $|r|$ of {n_vars:,} genes")
     left.set_ylabel("permutations")
     left.set_title(f"target: {result['params']['target']}", loc="left", fontsize="medium")
-    left.legend(frameon=False, fontsize="small", loc="best")
+    # below the axes: inside, bars or lines are behind it wherever the seen correlation lies
+    left.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     sizes = np.geomspace(min(8, n_obs), max(10_000, 3 * n_obs), 80)
     right.plot(sizes, largest_by_chance(sizes, n_vars), color=REAL, label="independent genes")
     right.scatter([n_obs], [summary["permuted_median"]], color="#7F7F7F", zorder=3, label="permuted, median")
