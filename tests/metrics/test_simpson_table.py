@@ -24,6 +24,7 @@ def patients():
 def test_kidney_stones():
     outcome, treatment, size = patients()
     table = simpson_table(outcome, treatment, stratum=size).set_index("stratum")
+    assert (table["first"] + table["second"]).unique().tolist() == ["AB"]
     assert table.loc["", ["mean_first", "mean_second"]].astype(float).round(3).tolist() == [0.780, 0.826]
     for stone in ("small", "large"):
         for column, drug in (("first", "A"), ("second", "B")):

@@ -24,7 +24,8 @@ def shift():
 
 
 def test_shift_shows_tests_labels_and_genes(shift):
-    evidence, labels, genes = scgauge.pl.distribution_shift(shift, n_genes=5, show=False)
+    evidence, labels, genes = scgauge.pl.distribution_shift(shift, n_genes=5, names=("before", "after"), show=False)
+    assert [text.get_text() for text in labels.get_legend().get_texts()] == ["before", "after"]
     assert evidence.get_title(loc="left") == "found: prior"
     assert len(evidence.patches) == 4
     # Bars of both sets, each adding to one.
@@ -41,7 +42,11 @@ def test_shift_shows_tests_labels_and_genes(shift):
 def test_shift_without_labels():
     adata = scgauge.datasets.simulate_counts(120, 40, rng=0)
     result = scgauge.tl.distribution_shift(adata[:60], adata[60:], n_permutations=99, rng=0)
-    assert len(scgauge.pl.distribution_shift(result, show=False)) == 2
+    evidence, genes = scgauge.pl.distribution_shift(result, names=("before", "after"), show=False)
+    [bar] = evidence.patches
+    # As high as one of the four that there can be.
+    assert bar.get_height() / np.ptp(evidence.get_ylim()) == pytest.approx(0.6 / 4)
+    assert genes.get_xlabel() == "difference of means, after $-$ before"
     with pytest.raises(TypeError, match="DistributionShift|distribution_shift"):
         scgauge.pl.distribution_shift(result.tests)
 

@@ -27,10 +27,10 @@ def simpson_table(outcome: ArrayLike, treatment: ArrayLike, *, stratum: ArrayLik
 
     Returns
     -------
-    One row for all data (``scope`` "pooled") and one for each stratum: ``scope``, ``stratum``, ``mean_first`` and
-    ``mean_second`` of the treatments in the order of their names (or categories), ``n_first``, ``n_second``,
-    ``difference`` (first less second) and ``agrees``: whether its sign is that of all data. A stratum without one of
-    the treatments has no difference (NaN) and does not disagree.
+    One row for all data (``scope`` "pooled") and one for each stratum: ``scope``, ``stratum``, ``first`` and
+    ``second``, the treatments in the order of their names (or categories), ``mean_first`` and ``mean_second``,
+    ``n_first``, ``n_second``, ``difference`` (first less second) and ``agrees``: whether its sign is that of all data.
+    A stratum without one of the treatments has no difference (NaN) and does not disagree.
 
     Raises
     ------
@@ -43,8 +43,8 @@ def simpson_table(outcome: ArrayLike, treatment: ArrayLike, *, stratum: ArrayLik
     >>> cured = [1, 1, 0, 1, 0, 0, 0, 1]
     >>> drug = ["A", "A", "A", "B", "B", "A", "B", "B"]
     >>> table = scgauge.metrics.simpson_table(cured, drug, stratum=["s"] * 4 + ["t"] * 4)
-    >>> table["mean_first"].round(2).tolist()
-    [0.5, 0.67, 0.0]
+    >>> table["first"][0], table["mean_first"].round(2).tolist()
+    ('A', [0.5, 0.67, 0.0])
     """
     values = as_dense(outcome, name="outcome")
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
@@ -61,8 +61,8 @@ def simpson_table(outcome: ArrayLike, treatment: ArrayLike, *, stratum: ArrayLik
     for scope, name, inside in parts:
         groups = [values[inside & (arms == arm)] for arm in (0, 1)]
         first, second = (float(group.mean()) if len(group) else np.nan for group in groups)
-        rows.append((scope, name, first, second, len(groups[0]), len(groups[1]), first - second))
-    columns = ["scope", "stratum", "mean_first", "mean_second", "n_first", "n_second", "difference"]
+        rows.append((scope, name, *map(str, arm_names), first, second, len(groups[0]), len(groups[1]), first - second))
+    columns = ["scope", "stratum", "first", "second", "mean_first", "mean_second", "n_first", "n_second", "difference"]
     table = pd.DataFrame(rows, columns=columns)
     difference = table["difference"]
     table["agrees"] = difference.isna() | (np.sign(difference) == np.sign(difference.iloc[0]))

@@ -32,20 +32,23 @@ def _evidence(panel: Axes, result: DistributionShift) -> None:
     names = [f"{_QUESTIONS[question]}\n{question}" for question in asked["question"]]
     colors = [_FOUND if differs else _NOT_FOUND for differs in asked["differs"]]
     panel.barh(names, strength, color=colors, height=0.6)
+    # One question alone would fill the panel.
+    free = max(0.0, len(_QUESTIONS) - len(names)) / 2
+    panel.set_ylim(-0.5 - free, len(names) - 0.5 + free)
     panel.axvline(-np.log10(result.params["alpha"]), color=NEUTRAL, linestyle="--", linewidth=1.2)
     panel.set_xlabel("$-\\log_{10}$ p (Holm)")
     found = result.shifts.loc[result.shifts["found"], "shift"].tolist()
     panel.set_title("found: " + (", ".join(found) or "none"), loc="left", fontsize="medium")
 
 
-def _labels(panel: Axes, tests: pd.DataFrame, n_labels: int) -> None:
+def _labels(panel: Axes, tests: pd.DataFrame, n_labels: int, names: tuple[str, str]) -> None:
     """Draw shares in both sets, and mark labels whose cells differ."""
     shares = tests[(tests["question"] == "P(y)") & (tests["label"] != "")]
     total = {name: max(1, shares[name].sum()) for name in ("n_x", "n_y")}
     largest = shares[["n_x", "n_y"]].max(axis=1).sort_values(ascending=False).index[:n_labels]
     shares = shares.loc[largest].iloc[::-1]
     place = np.arange(len(shares))
-    for column, shift, color, name in (("n_x", 0.2, REAL, "x"), ("n_y", -0.2, SYNTHETIC, "y")):
+    for column, shift, color, name in (("n_x", 0.2, REAL, names[0]), ("n_y", -0.2, SYNTHETIC, names[1])):
         panel.barh(place + shift, shares[column] / total[column], height=0.38, color=color, label=name)
     within = tests[(tests["question"] == "P(x|y)") & (tests["label"] != "")].set_index("label")["padj"]
     marked = [f"{label} *" if within.get(label, np.nan) <= 0.05 else label for label in shares["label"]]
@@ -55,7 +58,7 @@ def _labels(panel: Axes, tests: pd.DataFrame, n_labels: int) -> None:
     _legend_above(panel)
 
 
-def _genes(panel: Axes, genes: pd.DataFrame, n_genes: int) -> None:
+def _genes(panel: Axes, genes: pd.DataFrame, n_genes: int, sets: tuple[str, str]) -> None:
     """Draw the genes with the largest differences, divided where there are labels."""
     total = genes[genes["part"] == "total"]
     names = total.reindex(total["z"].abs().sort_values(ascending=False, kind="stable").index)["gene"][:n_genes][::-1]
@@ -69,7 +72,7 @@ def _genes(panel: Axes, genes: pd.DataFrame, n_genes: int) -> None:
         panel.barh(place, divided["total"], height=0.6, color=SYNTHETIC)
     panel.set_yticks(place, names, fontsize="small")
     panel.axvline(0, color=NEUTRAL, linewidth=0.8)
-    panel.set_xlabel("difference of means, y $-$ x")
+    panel.set_xlabel(f"difference of means, {sets[1]} $-$ {sets[0]}")
     panel.set_title("genes", loc="left", fontsize="medium")
 
 
@@ -78,6 +81,7 @@ def distribution_shift(
     *,
     n_genes: int = 12,
     n_labels: int = 14,
+    names: tuple[str, str] = ("x", "y"),
     ax: list[Axes] | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -97,6 +101,8 @@ def distribution_shift(
         Number of genes.
     n_labels
         Most labels, the largest first.
+    names
+        What the two sets are called.
     ax
         Axes to draw into: three, or two if there are no labels; a new figure if ``None``.
     show
@@ -130,7 +136,7 @@ def distribution_shift(
     panels = open_axes(3 if has_labels else 2, ax, panel_size=(4.2, 3.9))
     _evidence(panels[0], result)
     if has_labels:
-        _labels(panels[1], result.tests, n_labels)
-    _genes(panels[-1], result.genes, n_genes)
+        _labels(panels[1], result.tests, n_labels, names)
+    _genes(panels[-1], result.genes, n_genes, names)
     tidy(panels)
     return close_axes(panels, ax=ax, show=show, return_fig=return_fig)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from scgauge.pl._figure import REAL, close_axes, open_axes, tidy
+from scgauge.pl._figure import NEUTRAL, REAL, close_axes, open_axes, tidy
 from scgauge.tl import PatternMap
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ def pattern_map(
 ) -> Drawn:
     """Draw patterns of genes by their distance in the latent space.
 
-    The area of a point is the share of cells with the pattern; beside it are the genes that are expressed.
+    The area of a point is the share of cells with the pattern; a line leads to the genes that are expressed.
 
     Parameters
     ----------
@@ -56,9 +54,14 @@ def pattern_map(
     (panel,) = open_axes(1, ax, panel_size=(5.2, 4.4))
     table = result.patterns
     panel.scatter(table["x"], table["y"], s=40 + 1500 * table["share"], color=REAL, alpha=0.5, linewidths=0)
-    for row in table.itertuples():
-        text = _expressed(row.pattern, result.genes)
-        panel.annotate(text, (row.x, row.y), ha="center", va="center", fontsize="x-small")
+    # Names stand in a column, in the order of the points from top to bottom: frequent patterns are often close.
+    heights = (len(table) - table["y"].rank(ascending=False, method="first") + 0.5) / len(table)
+    line = {"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0, "color": NEUTRAL, "linewidth": 0.6}
+    for row, height in zip(table.itertuples(), heights, strict=True):
+        panel.annotate(
+            _expressed(row.pattern, result.genes), (row.x, row.y), xytext=(1.06, height), textcoords="axes fraction",
+            ha="left", va="center", fontsize="x-small", arrowprops=line,
+        )  # fmt: skip
     panel.margins(0.2)
     panel.set_aspect("equal", adjustable="datalim")
     panel.set_xlabel("first coordinate")
@@ -71,7 +74,6 @@ def pattern_map(
 
 
 def _expressed(pattern: str, genes: list[str]) -> str:
-    """Names of the genes that a pattern marks, at most three in a line."""
+    """Names of the genes that a pattern marks."""
     names = [gene for gene, mark in zip(genes, pattern, strict=True) if mark == "1"]
-    lines = [", ".join(names[start : start + 3]) for start in np.arange(0, len(names), 3)]
-    return "\n".join(lines) or "none"
+    return ", ".join(names) or "none"
