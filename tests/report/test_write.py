@@ -5,14 +5,20 @@ import shutil
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 import scvi
 from cells import train_quietly
 from report.page import Page
+from scipy.stats import spearmanr
 
 from scgauge.datasets import simulate_counts, simulate_time_series
-from scgauge.model import ODEVI, CountVI
+from scgauge.model import ODEVI, CountVI, LinearVI
 from scgauge.report import _section, _verdicts, read, write
+from scgauge.report._subject import subject_of
+from scgauge.report.sections import _explanation
+from scgauge.tl import attribute
+from scgauge.tl._gene_scores import importance
 
 SECTIONS = ["training", "synthetic", "memory", "embedding", "explanation"]
 
@@ -98,6 +104,32 @@ def test_what_was_found_can_be_read_from_the_page(made):
     shown = re.search(r"ELBO per cell, held out\s*\u2212([\d.]+) nats", text)
     assert -numbers["training", "elbo_held_out"] == pytest.approx(float(shown[1]), abs=0.051)
     assert numbers["training", "n_epochs"] == 3
+
+
+def test_attributions_are_compared_with_another_explanation(made):
+    numbers = read(made[0])["numbers"].set_index(["section", "name"])["value"]["explanation"]
+    # The first 2 of 20 genes.
+    assert numbers["agreement_chance"] == 0.1
+    assert numbers["agreement_overlap"] in {0, 0.5, 1}
+    text = " ".join(Page(made[0]).text.split())
+    assert "First 2 genes in common" in text
+    assert f"{numbers['agreement_overlap']:.2f}0.10{numbers['agreement_rank_correlation']:.2f}" in text
+
+
+def test_the_second_explanation_of_a_linear_decoder_are_its_loadings():
+    adata = cells(200)
+    model = trained(LinearVI, adata, max_epochs=10)
+    truth = adata.varm["loadings"].copy()
+    subject = subject_of(adata, model, labels_key=None, basis=None, seed=0, n_cells=5000, progress=False)
+    explained = adata.copy()
+    attribute(explained, model, rng=0, progress=False)
+    table, numbers = _explanation._agreement(subject, explained)
+    assert table.rows[0][0] == "loadings of the decoder"
+    read_genes = importance(pd.DataFrame(explained.varm["ig"]))
+    written = importance(model.get_loadings().abs())
+    expected = spearmanr(read_genes, written).statistic
+    assert numbers["agreement_rank_correlation"] == pytest.approx(expected, abs=1e-6)
+    np.testing.assert_array_equal(adata.varm["loadings"], truth)
 
 
 def test_other_files_hold_no_verdicts(tmp_path):
