@@ -66,6 +66,7 @@ check: $(DEV) ## lint, format, floors, types, spelling, metadata, docs, package
 
 docs: $(DEV) ## build the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	@grep -q '<img' docs/_build/html/gallery.html || { echo "The gallery has no pictures." >&2; exit 1; }
 
 tutorials: $(DEV) ## build the documentation with every tutorial executed
 	SCGAUGE_TUTORIALS=1 $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/tutorials

@@ -79,14 +79,15 @@ def figure(table: pd.DataFrame, path: Path) -> None:
 
     colours = {"training cells": "0.5", "CountVI": "C0", "DeepBoltzmannMachine": "C1"}
     fig, axes = plt.subplots(1, len(TRUTH), figsize=(10, 3.2), layout="constrained", sharex=True)
+    titles = {"same block": "genes of one block", "different blocks": "genes of two blocks", "other": "other genes"}
     for ax, (kind, truth) in zip(axes, TRUTH.items(), strict=True):
         ax.axhline(truth, color="black", linewidth=1, linestyle="--", label="truth")
-        for source, colour in colours.items():
+        for place, (source, colour) in enumerate(colours.items()):
             rows = table[(table["pair"] == kind) & (table["source"] == source)]
             if len(rows):
                 by_size = rows.groupby("n")["log_odds"].agg(["mean", "std"])
                 ax.errorbar(
-                    by_size.index,
+                    by_size.index * 1.08 ** (place - 1),  # beside each other
                     by_size["mean"],
                     by_size["std"],
                     color=colour,
@@ -95,7 +96,7 @@ def figure(table: pd.DataFrame, path: Path) -> None:
                     capsize=3,
                     label=source,
                 )
-        ax.set(xscale="log", xlabel="training cells", title=f"genes of {kind}" if kind != "other" else "other genes")
+        ax.set(xscale="log", xlabel="training cells", title=titles[kind])
     axes[0].set_ylabel("mean log odds ratio")
     axes[0].legend(frameon=False, fontsize=8)
     fig.savefig(path, dpi=120)

@@ -17,6 +17,9 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: getattr(record, "subtype", None) != "empty_glob"
 )
 
+# Pages show the figures that their cells draw, whatever the caller draws with.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
 DOCS_OFFLINE = os.environ.get("DOCS_OFFLINE", "") not in {"", "0"}
 
 info = metadata("scgauge")
