@@ -175,5 +175,5 @@ def test_samples_and_labels_must_fit():
         label_shift(["a"], ["a"])
     with pytest.raises(ValueError, match="missing values"):
         label_shift(["a", None], ["a"])
-    with pytest.raises(ValueError, match="`y_labels` is empty"):
+    with pytest.raises(ValueError, match="`y_labels` needs one label for each point, and at least one"):
         label_shift(["a"], [])

@@ -49,7 +49,7 @@ def test_a_sample_of_cells_estimates_all():
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"basis": "X_all"}, ValueError, "two or more"),
+        ({"basis": "X_all"}, TypeError, "a list of strings is needed"),
         ({"basis": ["X_all", "X_all"]}, ValueError, "two or more"),
         ({"basis": ["X_all", "X_nowhere"]}, KeyError, "X_nowhere"),
         ({"basis": ["X_all", "X_one"]}, ValueError, "one place"),

@@ -111,7 +111,7 @@ def test_edges_are_pairs_of_genes_without_direction():
 def test_bad_input():
     adata, sets = modules(n=60)
     cases = (
-        ({"graph": [1, 2]}, TypeError, "`graph` is list"),
+        ({"graph": [1, 2]}, TypeError, "a data frame or a dictionary is needed"),
         ({"graph": {"a": ["x", "y"]}}, ValueError, "0 edges between genes"),
         ({"graph": sets, "min_neighbors": 50}, ValueError, "No gene has 50 neighbours"),
         ({"graph": sets, "ridge": 0}, ValueError, "ridge=0"),

@@ -54,8 +54,10 @@ _KINDS = {
     "pd.Series": _Kind(lambda value: isinstance(value, pd.Series), "a Series"),
     "pd.DataFrame": _Kind(lambda value: isinstance(value, pd.DataFrame), "a data frame"),
 }
-#: Parameters that are numbers and nothing else, which have to be finite.
+#: Parameters that are numbers and nothing else, which have to be finite, but for these: without dispersion counts are
+#: those of a Poisson distribution.
 _NUMBERS = frozenset({"a number", "a number or None"})
+_MAY_BE_INFINITE = frozenset({"dispersion"})
 _ANYTHING = _Kind(lambda _: True, "anything")
 _MANY = {"int": "integers", "float": "numbers", "str": "strings"}
 
@@ -135,6 +137,10 @@ def _check_of(annotation: Any, names: Mapping[str, Any]) -> _Kind | None:
     )
 
 
+def _is_allowed(name: str, number: float) -> bool:
+    return bool(np.isfinite(number)) or (name in _MAY_BE_INFINITE and not np.isnan(number))
+
+
 def checked(function: FunctionType) -> Callable:
     """Return a function that first compares its arguments with the types in the signature.
 
@@ -165,7 +171,7 @@ def checked(function: FunctionType) -> Callable:
                 message = f"{name}={reprlib.repr(value)} was given; {check.words} is needed."
                 # A fraction in the place of an integer is a number of the wrong value.
                 raise ValueError(message) if _is_number(value) and "integer" in check.words else TypeError(message)
-            if check.words in _NUMBERS and value is not None and not np.isfinite(value):
+            if check.words in _NUMBERS and value is not None and not _is_allowed(name, value):
                 message = f"{name}={value} was given; a finite number is needed."
                 raise ValueError(message)
             if check.listed and name in kwargs and isinstance(value, pd.Series | pd.Index | np.ndarray):
@@ -188,8 +194,9 @@ def check_arguments(module: str) -> None:
         function = getattr(public, name)
         if isinstance(function, FunctionType):
             call = checked(function)
-            call.__module__ = module  # where it can be found again, for pickle
             setattr(public, name, call)
+            # Where it is found by its name and module: pickle compares both, and doctest runs what it finds there.
+            setattr(sys.modules[function.__module__], name, call)
 
 
 def check_getters(model_class: type) -> None:
