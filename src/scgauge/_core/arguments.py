@@ -54,10 +54,10 @@ _KINDS = {
     "pd.Series": _Kind(lambda value: isinstance(value, pd.Series), "a Series"),
     "pd.DataFrame": _Kind(lambda value: isinstance(value, pd.DataFrame), "a data frame"),
 }
-#: Parameters that are numbers and nothing else, which have to be finite, but for these: without dispersion counts are
-#: those of a Poisson distribution.
+#: Parameters that are numbers and nothing else, which have to be finite, but for these: with an infinite dispersion
+#: counts are those of a Poisson distribution, and an infinite tolerance lets everything pass.
 _NUMBERS = frozenset({"a number", "a number or None"})
-_MAY_BE_INFINITE = frozenset({"dispersion"})
+_MAY_BE_INFINITE = frozenset({"dispersion", "tolerance"})
 _ANYTHING = _Kind(lambda _: True, "anything")
 _MANY = {"int": "integers", "float": "numbers", "str": "strings"}
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from inspect import signature
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import scvi
 from scvi.data._constants import ADATA_MINIFY_TYPE
 from scvi.data._utils import _get_adata_minify_type as get_minify_type
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADATA_MINIFY_TYPE",
+    "EXACT_NUMBERS",
     "MODULE_KEYS",
     "PLAN_TAKES_FUSED",
     "SCVI_VERSION",
@@ -32,6 +34,11 @@ __all__ = [
 ]
 
 SCVI_VERSION = tuple(int(part) for part in scvi.__version__.split(".")[:2])
+
+#: Options of `pandas.read_csv` that give numbers back to the last bit, as pandas does by itself from 3.1.
+EXACT_NUMBERS = (
+    {} if tuple(int(part) for part in pd.__version__.split(".")[:2]) >= (3, 1) else {"float_precision": "round_trip"}
+)
 
 #: scvi-tools 1.5 made the fused Adam its default; it cannot clip gradients under mixed precision.
 PLAN_TAKES_FUSED = "fused_optimizer" in signature(TrainingPlan.__init__).parameters

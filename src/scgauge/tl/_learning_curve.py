@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from scgauge._core.checks import check_adata
+from scgauge._core.compat import EXACT_NUMBERS
 from scgauge._core.rng import RNG, generator
 from scgauge.tl._refit import fit_again
 from scgauge.tl._sample import sample
@@ -184,7 +185,7 @@ def _read(path: str | Path | None) -> pd.DataFrame | None:
     if path is None or not Path(path).exists():
         return None
     try:
-        table = pd.read_csv(path, keep_default_na=True, float_precision="round_trip")
+        table = pd.read_csv(path, keep_default_na=True, **EXACT_NUMBERS)
     except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
         message = f"{path} is damaged or no CSV file. Delete it, or choose another `path`."
         raise ValueError(message) from error
