@@ -9,7 +9,7 @@ from ._early_stopping import stopping_together
 from ._flow_matching import couple, match_flow, spline_weights
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
-from ._run_state import RunState, replace_file
+from ._run_state import RunState
 from ._similar_subjects import similar_subjects
 from ._splitting import CellSplitter
 from ._subject_loader import SubjectLoader, SubjectSplitter
@@ -33,7 +33,6 @@ __all__ = [
     "library_prior",
     "match_flow",
     "proximal_step",
-    "replace_file",
     "similar_subjects",
     "spline_weights",
     "stopping_together",
