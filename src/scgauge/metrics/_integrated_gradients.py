@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from scgauge._core.arguments import InfiniteFloat
+
 #: Numbers in the points of a path that are evaluated at once.
 _NUMBERS_AT_ONCE = 2**22
 
@@ -70,7 +72,7 @@ def integrated_gradients(
     *,
     baseline: Tensor,
     n_steps: int = 50,
-    tolerance: float | None = None,
+    tolerance: InfiniteFloat | None = None,
     max_steps: int = 1600,
 ) -> IntegratedGradients:
     r"""Integrate the gradients of a function along straight paths.
