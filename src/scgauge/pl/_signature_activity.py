@@ -106,7 +106,9 @@ def _height(padj: Any) -> np.ndarray:
 def _volcano(panel: Axes, table: pd.DataFrame, n_names: int) -> None:
     x, y = table["difference"].to_numpy(), _height(table["padj"])
     is_active = table["active"].to_numpy(dtype=bool)
-    panel.scatter(x[~is_active], y[~is_active], s=14, color=BACKGROUND, linewidths=0, label="other")
+    panel.scatter(
+        x[~is_active], y[~is_active], s=14, color=BACKGROUND, linewidths=0, label=None if is_active.all() else "other"
+    )
     panel.scatter(x[is_active], y[is_active], s=20, color=REAL, linewidths=0, label="active")
     panel.axvline(0, color=NEUTRAL, linewidth=0.7)
     panel.axhline(-np.log10(0.05), color=NEUTRAL, linewidth=0.7, linestyle="--")
