@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import scvi
+from anndata.abc import CSRDataset
 from cells import make_cells
 
 import scgauge
+from scgauge._core import matrix
 from scgauge.model._refit import refit
+from scgauge.train import CellStore
 
 SupervisedVI = scgauge.model.SupervisedVI
 
@@ -95,3 +98,52 @@ def test_no_epoch_for_the_encoder():
     SupervisedVI.setup_anndata(adata)
     with pytest.raises(ValueError, match="n_epochs_encoder=0"):
         SupervisedVI(adata, basis="X_picture", n_hidden=8).train(max_epochs=1, n_epochs_encoder=0)
+
+
+@pytest.fixture
+def never_loaded(monkeypatch):
+    def fail(*_):
+        message = "The matrix was loaded."
+        raise AssertionError(message)
+
+    for implementation in (CSRDataset, *CSRDataset.__subclasses__()):
+        monkeypatch.setattr(implementation, "to_memory", fail)
+    monkeypatch.setattr(matrix, "fetch", fail)
+
+
+@pytest.mark.usefixtures("never_loaded")
+def test_cells_on_disk_are_learnt_block_by_block(tmp_path):
+    cells_with_basis().write_h5ad(tmp_path / "cells.h5ad")
+    adata = scgauge.datasets.read_backed(tmp_path / "cells.h5ad")
+    scvi.settings.seed = 0
+    SupervisedVI.setup_anndata(adata)
+    model = SupervisedVI(adata, basis="X_picture", n_hidden=64, gene_likelihood="nb")
+    model.train(max_epochs=1, n_epochs_encoder=40, enable_progress_bar=False)
+    picture = adata.obsm["X_picture"]
+    error = np.square(model.get_basis() - picture).sum() / np.square(picture - picture.mean(0)).sum()
+    assert error < 0.1
+
+
+def test_minibatches_of_the_first_part_have_each_cell_once_with_its_own_coordinates():
+    adata = cells_with_basis()[:257].copy()
+    adata.obsm["X_picture"] = np.column_stack([np.arange(257.0), adata.X.toarray()[:, 0]])
+    SupervisedVI.setup_anndata(adata)
+    model = SupervisedVI(adata, basis="X_picture", n_hidden=8)
+    seen, take = [], CellStore.take
+
+    def spy(self, rows):
+        batch = take(self, rows)
+        seen.append(
+            (batch["coordinates"][:, 0].numpy(), batch["coordinates"][:, 1].numpy(), batch["X"].to_dense()[:, 0])
+        )
+        return batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CellStore, "take", spy)
+        model._fit_encoder(adata.obsm["X_picture"], 1)
+    numbers = np.concatenate([part[0] for part in seen[:2]])
+    # Of 257 cells a lone last one is left out; another each time.
+    assert len(np.unique(numbers)) == 256
+    assert not np.array_equal(numbers, np.sort(numbers))
+    for _, counts, x in seen:
+        np.testing.assert_array_equal(counts, x.numpy())

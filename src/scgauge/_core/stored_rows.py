@@ -63,7 +63,7 @@ class StoredRows:
     Raises
     ------
     ValueError
-        If the matrix is compressed by columns.
+        If the matrix is compressed by columns, or damaged: what it says about where its entries are is not so.
     """
 
     def __init__(self, matrix: Any) -> None:
@@ -80,12 +80,26 @@ class StoredRows:
             self._data, self._indices = matrix.group["data"], matrix.group["indices"]
             #: Where each row begins among the stored entries; the only part that is kept in memory.
             self.starts = np.asarray(matrix.group["indptr"][:], dtype=np.int64)
+            self._check_starts()
             self._entry_bytes = self._data.dtype.itemsize + self._indices.dtype.itemsize
             self.row_bytes = self.starts[-1] * self._entry_bytes / n_rows
         else:
             self.starts = np.arange(self.shape[0] + 1, dtype=np.int64)
             self._entry_bytes = self.shape[1] * matrix.dtype.itemsize
             self.row_bytes = float(self._entry_bytes)
+
+    def _check_starts(self) -> None:
+        """Raise ValueError unless the rows follow each other and end with the last entry."""
+        n_entries = min(self._data.shape[0], self._indices.shape[0])
+        starts = self.starts
+        if (
+            starts.shape != (self.shape[0] + 1,)
+            or starts[0] != 0
+            or starts[-1] > n_entries
+            or (starts[1:] < starts[:-1]).any()
+        ):
+            message = f"The matrix on disk is damaged: its rows do not follow each other in its {n_entries} entries."
+            raise ValueError(message)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Rows:
         if isinstance(rows, slice):
@@ -155,6 +169,10 @@ class StoredRows:
                 keep = np.repeat(is_wanted, all_lengths)
                 values, columns = values[keep], columns[keep]
             data[into], indices[into] = values, columns
+        if len(indices) and not 0 <= indices.min() <= indices.max() < self.shape[1]:
+            # Whatever takes such a matrix would read and write outside of its memory.
+            message = f"The matrix on disk is damaged: it names genes beyond its {self.shape[1]}."
+            raise ValueError(message)
         small = offsets[-1] < 2**31
         return sparse.csr_matrix(
             (data, indices, offsets.astype(np.int32 if small else np.int64)), shape=(len(wanted), self.shape[1])

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 
 from scgauge._core.optional import later, need
-from scgauge._core.stored_rows import is_stored_by_columns
+from scgauge._core.stored_rows import is_stored_by_columns, reader_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
 
 
@@ -39,7 +41,8 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
     KeyError
         If the file has no such layer, or no matrix at all.
     ValueError
-        If it holds no AnnData, or the matrix is compressed by columns (csc), so that cells cannot be read one by one.
+        If it holds no AnnData or is damaged, the matrix is compressed by columns (csc), so that cells cannot be read
+        one by one, or a zarr store holds pickled Python objects, which could run anything when they are read.
     ImportError
         If `path` is a zarr store and zarr is not installed.
 
@@ -61,16 +64,61 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
     if not place.exists():
         message = f"There is no file or store at {str(place)!r}."
         raise FileNotFoundError(message)
-    group = _open(place)
-    encoding = group.attrs.get("encoding-type", "anndata" if {"obs", "var"} <= set(group) else None)
+    with _readable(place):
+        group = _open(place)
+    with _readable(place):
+        encoding = group.attrs.get("encoding-type", "anndata" if {"obs", "var"} <= set(group) else None)
     if encoding not in {"anndata", b"anndata"}:
         message = f"{str(place)!r} holds no AnnData but {encoding or 'something else'}; it has {sorted(group)}."
         raise ValueError(message)
-    io = later("anndata.io")
-    tables: dict[str, Any] = {
-        name: io.read_elem(group[name]) for name in ("obs", "var", "obsm", "varm", "uns") if name in group
-    }
-    return AnnData(X=_matrix(group, layer), **tables)
+    _refuse_pickles(group, place)
+    stored = _stored(group, layer)
+    with _readable(place):
+        io = later("anndata.io")
+        matrix = io.sparse_dataset(stored) if hasattr(stored, "keys") else stored
+        tables: dict[str, Any] = {
+            name: io.read_elem(group[name]) for name in ("obs", "var", "obsm", "varm", "uns") if name in group
+        }
+    if is_stored_by_columns(matrix):
+        message = (
+            "The matrix is stored by columns (csc), so that cells cannot be read one by one. Write it by rows once: "
+            "adata = anndata.read_h5ad(path); adata.X = adata.X.tocsr(); adata.write_h5ad(path)"
+        )
+        raise ValueError(message)
+    with _readable(place):
+        reader_of(matrix)  # looks where the rows begin
+        return AnnData(X=matrix, **tables)
+
+
+@contextmanager
+def _readable(place: Path) -> Iterator[None]:
+    """Turn what libraries raise on a file that they cannot read into an error that names the file."""
+    try:
+        yield
+    except (ImportError, MemoryError, PermissionError):
+        raise
+    except Exception as error:
+        message = (
+            f"{str(place)!r} is damaged or no AnnData ({type(error).__name__}: {str(error)[:200]}). Write it again."
+        )
+        raise ValueError(message) from error
+
+
+def _refuse_pickles(group: Any, place: Path) -> None:
+    """Raise ValueError if an array of a zarr store is packed as Python objects: whoever reads it runs what is in it."""
+    if not hasattr(group, "members"):  # HDF5 has no such packing
+        return
+    with _readable(place):  # newer versions of zarr refuse some of them themselves
+        members = dict(group.members(max_depth=None))
+    for name, member in members.items():
+        metadata = member.metadata
+        codecs = (*(getattr(metadata, "filters", None) or ()), getattr(metadata, "compressor", None))
+        if any(getattr(codec, "codec_id", None) == "pickle" for codec in codecs):
+            message = (
+                f"{str(place)!r} packs {name!r} as Python objects (pickle), which could run anything when they are "
+                "read. Ask for a store that anndata has written."
+            )
+            raise ValueError(message)
 
 
 def _open(place: Path) -> Any:
@@ -83,8 +131,8 @@ def _open(place: Path) -> Any:
     return h5py.File(place, mode="r")
 
 
-def _matrix(group: Any, layer: str | None) -> Any:
-    """Return the matrix as it is stored."""
+def _stored(group: Any, layer: str | None) -> Any:
+    """Return the array or the group of the matrix."""
     layers = [name for name in group["layers"] if name != "None"] if "layers" in group else []
     if layer is not None and layer not in layers:
         message = f"Did not find the layer {layer!r} in the file; found {sorted(layers)}."
@@ -92,14 +140,4 @@ def _matrix(group: Any, layer: str | None) -> Any:
     if layer is None and "X" not in group:
         message = f"The file has no matrix in X. Name a layer with `layer=`; found {sorted(layers)}."
         raise KeyError(message)
-    stored = group["X"] if layer is None else group["layers"][layer]
-    if not hasattr(stored, "keys"):
-        return stored
-    matrix = later("anndata.io").sparse_dataset(stored)
-    if is_stored_by_columns(matrix):
-        message = (
-            "The matrix is stored by columns (csc), so that cells cannot be read one by one. Write it by rows once: "
-            "adata = anndata.read_h5ad(path); adata.X = adata.X.tocsr(); adata.write_h5ad(path)"
-        )
-        raise ValueError(message)
-    return matrix
+    return group["X"] if layer is None else group["layers"][layer]

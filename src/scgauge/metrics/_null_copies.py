@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from scgauge._core.matrix import Matrix, iter_rows, row_sums, stored_values
+from scgauge._core.matrix import Matrix, as_rows, iter_rows, row_sums, stored_values
 from scgauge._core.rng import RNG, generator
 from scgauge.metrics._points import LARGEST_TOTAL, Points, as_points
 
@@ -42,7 +42,7 @@ def independent_copy(x: Points, *, rng: RNG = None) -> Matrix:
     """
     points, rng = as_points(x), generator(rng)
     # One way for every kind of matrix, so that all get the same draws.
-    columns = sparse.csc_matrix(points)
+    columns = sparse.csc_matrix(as_rows(points))
     columns.eliminate_zeros()
     n_obs = columns.shape[0]
     rows = np.empty_like(columns.indices)
@@ -50,7 +50,7 @@ def independent_copy(x: Points, *, rng: RNG = None) -> Matrix:
         # Which entry goes to which row is random, too: the places are drawn in random order.
         rows[start:stop] = rng.choice(n_obs, stop - start, replace=False)
     copy = sparse.csc_matrix((columns.data, rows, columns.indptr), shape=columns.shape)
-    return sparse.csr_matrix(copy) if sparse.issparse(points) else copy.toarray()
+    return sparse.csr_matrix(copy) if sparse.issparse(points) else copy.toarray().astype(points.dtype, copy=False)
 
 
 def poisson_copy(x: Points, *, rng: RNG = None) -> Matrix:

@@ -79,7 +79,7 @@ def check_no_leak(model: Any, train: Callable, args: tuple, kwargs: dict[str, An
             f"them, whose labels the model then knows. {advice}"
         )
         raise ValueError(message)
-    held_out = np.setdiff1d(np.arange(model.adata.n_obs), np.asarray(split[0]))
+    held_out = np.setdiff1d(np.arange(model.adata.n_obs), np.arange(model.adata.n_obs)[np.asarray(split[0])])
     leaked = model.adata.obs_names[held_out].astype(str).isin(cells)
     if leaked.any():
         message = f"The labels of {int(leaked.sum())} held-out cells went into the gene embedding. {advice}"

@@ -9,9 +9,8 @@ from torch import nn
 
 from scgauge._core.adapter import VAEAdapter, register_adapter
 from scgauge._core.checks import check_obsm_key
-from scgauge._core.matrix import as_rows
-from scgauge.metrics._distances import dense_rows
 from scgauge.model._countvi import CountVI
+from scgauge.train import CellLoader, CellStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 _BATCH, _LEARNING_RATE = 128, 1e-3
 #: Momentum of the batch norm of scvi-tools.
 _MOMENTUM = 0.01
+#: Name of the coordinates among the fields of a minibatch.
+_COORDINATES = "coordinates"
 
 
 class SupervisedVI(CountVI):
@@ -153,12 +154,13 @@ class SupervisedVI(CountVI):
             part.requires_grad_(True)  # noqa: FBT003 - torch's signature
         norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm1d)]
         self._set_layers(norms, momentum=_MOMENTUM, dropout=self._dropout_rate)
-        coordinates = torch.as_tensor(target, dtype=torch.float32)
+        store = CellStore(self.adata_manager, keep_sparse=True)
+        store.fields[_COORDINATES] = torch.as_tensor(target, dtype=torch.float32)
         optimizer = torch.optim.AdamW([p for part in parts for p in part.parameters()], lr=_LEARNING_RATE)
         self.module.train()
         for _ in range(n_epochs):
-            for rows, mean in self._encode_batches():
-                loss = nn.functional.mse_loss(mean, coordinates[rows])
+            for coordinates, mean in self._encode_batches(store):
+                loss = nn.functional.mse_loss(mean, coordinates)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -167,7 +169,7 @@ class SupervisedVI(CountVI):
         with torch.no_grad():
             for norm in norms:
                 norm.reset_running_stats()
-            for _ in self._encode_batches():
+            for _ in self._encode_batches(store):
                 pass
         self._set_layers(norms, momentum=0.0, dropout=0.0)  # the plan keeps norms without momentum as they are
         for part in parts:
@@ -181,13 +183,14 @@ class SupervisedVI(CountVI):
             if isinstance(layer, nn.Dropout):
                 layer.p = dropout
 
-    def _encode_batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows of minibatches in random order, each cell once, and the means that the encoder gives them."""
-        matrix = as_rows(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY))
-        for rows in torch.randperm(matrix.shape[0]).split(_BATCH):
-            if len(rows) > 1:  # batch norm needs two
-                x = torch.as_tensor(dense_rows(matrix, rows.numpy()), dtype=torch.float32)
-                yield rows, self.module.z_encoder(self.module.transform_input(x)).loc
+    def _encode_batches(self, store: CellStore) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Coordinates of minibatches in random order, each cell once, and the means that the encoder gives them."""
+        indices = np.arange(store.n_cells)
+        # Batch norm needs two cells; a lone last one, another each time, is left out.
+        alone = store.n_cells % _BATCH == 1
+        for batch in CellLoader(store, indices, batch_size=_BATCH, shuffle=True, drop_last=alone):
+            x = batch[REGISTRY_KEYS.X_KEY]
+            yield batch[_COORDINATES], self.module.z_encoder(self.module.transform_input(x)).loc
 
     def get_basis(self, adata: AnnData | None = None) -> np.ndarray:
         """Return where the encoder places cells, in the units of the embedding.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     Drawn: TypeAlias = Axes | list[Axes] | Figure | SubFigure
 
+_PARSER = MathTextParser("path")
 #: Real and synthetic cells, everywhere the same: blue and vermilion of Okabe and Ito.
 REAL, SYNTHETIC = "#0072B2", "#D55E00"
 #: Most names in a column of a legend beside a panel, and the inches that a further column takes.
@@ -106,6 +109,8 @@ def close_axes(axes: list[Axes], *, ax: Axes | Sequence[Axes] | None, show: bool
     -------
     The Figure if ``return_fig``, else the Axes, a list of them if there are several panels.
     """
+    for figure in {id(panel.figure): panel.figure for panel in axes}.values():
+        _keep_names(figure)
     if show is None:
         show = plt.isinteractive() and ax is None and not return_fig
     if show:
@@ -113,6 +118,17 @@ def close_axes(axes: list[Axes], *, ax: Axes | Sequence[Axes] | None, show: bool
     if return_fig:
         return axes[0].figure
     return axes[0] if len(axes) == 1 else axes
+
+
+def _keep_names(figure: Figure | SubFigure) -> None:
+    """Show names with dollars that are no formula as they are: matplotlib would fail at drawing them."""
+    for text in figure.findobj(Text):
+        if text.get_text().count("$") < 2:
+            continue
+        try:
+            _PARSER.parse(text.get_text())
+        except ValueError:
+            text.set_parse_math(False)
 
 
 def tidy(axes: Sequence[Axes]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def gene_set_mask(
     Raises
     ------
     TypeError
-        If ``adata`` is not an AnnData.
+        If ``adata`` is not an AnnData, or a set is no list.
     FileNotFoundError
         If there is no such file.
     ValueError
@@ -79,6 +80,9 @@ def gene_set_mask(
     genes = adata.var_names.astype(str)
     columns, rows = {}, []
     for name, members in sets.items():
+        if isinstance(members, str) or not isinstance(members, Iterable):
+            message = f"The gene set {name!r} is {type(members).__name__}; a list of names of genes is needed."
+            raise TypeError(message)
         inside = np.asarray(genes.isin([str(gene) for gene in members]))
         n_found = int(inside.sum())
         kept = n_found >= min_genes and (max_genes is None or n_found <= max_genes)
@@ -106,8 +110,16 @@ def gene_set_mask(
 
 def read_gmt(path: str | Path) -> dict[str, list[str]]:
     """Return the genes of each set of a GMT file."""
-    sets = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    path, sets = Path(path), {}
+    if not path.is_file():
+        message = f"Found no file {str(path)!r}; name a GMT file, or pass the genes of each set by its name."
+        raise FileNotFoundError(message)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        message = f"{str(path)!r} is no text; a GMT file has a name, a description and genes in each line."
+        raise ValueError(message) from error
+    for number, line in enumerate(lines, start=1):
         parts = line.rstrip().split("\t")
         if not line.strip():
             continue

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Name of the element of a page that holds what was found, for scripts.
 FOUND = "scgauge-found"
+#: What a section says in words.
+_TEXTS = ("section", "question", "answer", "sentence")
 #: How a level is called.
 WORDS = {"good": "Yes", "caution": "In part", "bad": "No", "unknown": "Not known"}
 
@@ -64,7 +66,7 @@ def read(path: str | Path) -> dict[str, pd.DataFrame]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no such page.
+        If the file is no such page, or a damaged one.
 
     Examples
     --------
@@ -84,9 +86,9 @@ def read(path: str | Path) -> dict[str, pd.DataFrame]:
         for row in rows
         for name, value in row["numbers"].items()
     ]
-    verdicts = [{name: value for name, value in row.items() if name != "numbers"} for row in rows]
+    verdicts = [{name: row[name] for name in _TEXTS} for row in rows]
     return {
-        "verdicts": pd.DataFrame(verdicts, columns=["section", "question", "answer", "sentence"]),
+        "verdicts": pd.DataFrame(verdicts, columns=list(_TEXTS)),
         "numbers": pd.DataFrame(numbers, columns=["section", "name", "value"]),
     }
 
@@ -99,7 +101,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no such page.
+        If the file is no such page, or a damaged one.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,4 +112,22 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     if finder.content is None:
         message = f"{str(path)!r} holds no verdicts; name a page that scgauge.report.write of this version wrote."
         raise ValueError(message)
-    return json.loads(finder.content)
+    try:
+        rows = json.loads(finder.content)
+    except (ValueError, RecursionError):
+        rows = None
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        message = f"The verdicts in {str(path)!r} are damaged; write the page again with scgauge.report.write."
+        raise ValueError(message)
+    return rows
+
+
+def _is_row(row: Any) -> bool:
+    """Whether this is what `found` writes of a section."""
+    if not isinstance(row, dict) or set(row) != {*_TEXTS, "numbers"} or not isinstance(row["numbers"], dict):
+        return False
+    numbers = row["numbers"].values()
+    return all(isinstance(row[name], str) for name in _TEXTS) and all(
+        value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308)
+        for value in numbers
+    )
