@@ -67,14 +67,19 @@ RECIPES = {
         {"time_key": "time"},
         _SMALL,
         {"plan_kwargs": {"n_flow_steps": 2}},
-        {"get_trajectories": _TIMES, "get_bands": _TIMES | {"n_samples": 3}},
+        {"get_trajectories": _TIMES, "get_group_trajectories": _TIMES, "get_bands": _TIMES | {"n_samples": 3}},
     ),
     "ODEVI of subjects": Recipe(
         visits,
         {"time_key": "time", "subject_key": "subject"},
         _SMALL,
         {},
-        {"get_trajectories": _TIMES, "get_bands": _TIMES | {"n_samples": 3}, "get_similar_subjects": {"n_similar": 2}},
+        {
+            "get_trajectories": _TIMES,
+            "get_group_trajectories": _TIMES,
+            "get_bands": _TIMES | {"n_samples": 3},
+            "get_similar_subjects": {"n_similar": 2},
+        },
     ),
     "Autoencoder": Recipe(normalised, {}, _SMALL, {}, {"get_interpolation": {"start": "cell0", "end": "cell1"}}),
     "DeepBoltzmannMachine": Recipe(

@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import linear_sum_assignment
 
 from scgauge.module import ODEVAE
-from scgauge.train import couple, match_flow, spline_weights
+from scgauge.train import SnapshotCells, couple, match_flow, spline_weights
 from scgauge.train._flow_matching import CELLS_AT_ONCE, line_weights
 
 
@@ -70,9 +70,8 @@ def test_a_fitted_field_moves_snapshots_onto_each_other(dynamics, matching):
         module = ODEVAE(5, times=[10.0, 15.0, 20.0], n_latent=2, dynamics=dynamics)
         none = [torch.zeros(400, 0)] * 3
         distance = None if matching is None else make_matching(matching)
-        losses = match_flow(
-            module, snapshots, [torch.full((400, 2), 1e-4)] * 3, none, matching=distance, n_steps=600, lr=1e-2
-        )
+        cells = SnapshotCells(snapshots, [torch.full((400, 2), 1e-4)] * 3, none)
+        losses = match_flow(module, cells, matching=distance, n_steps=600, lr=1e-2)
         assert losses[-1] < 0.2 * losses[0]
         with torch.no_grad():
             for index, goal in ((1, 0.5), (2, 1.0)):

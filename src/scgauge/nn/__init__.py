@@ -3,6 +3,7 @@
 from ._count_log_likelihood import count_log_likelihood
 from ._decoder import CountDecoder, DecoderOutput, LogSoftplus
 from ._encoder import Encoder
+from ._group_mixture import GroupMixture
 from ._jacobian import hutchinson_jacobian_norm, layer_jacobian_norm
 from ._layer_stack import ACTIVATIONS, ActivationName, LayerStack, TiedStack, weight_of
 from ._layers import CovariateLinear, FullyConnected
@@ -27,6 +28,7 @@ __all__ = [
     "Encoder",
     "FullyConnected",
     "GeneLikelihood",
+    "GroupMixture",
     "LayerStack",
     "LikelihoodSpec",
     "LinearDecoder",

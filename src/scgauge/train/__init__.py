@@ -6,7 +6,8 @@ from ._boltzmann_plan import BoltzmannPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
 from ._early_stopping import stopping_together
-from ._flow_matching import couple, match_flow, spline_weights
+from ._flow_matching import SnapshotCells, couple, match_flow, spline_weights
+from ._group_fit import GroupFit, fit_groups, refine_groups
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
 from ._run_state import RunState
@@ -23,16 +24,20 @@ __all__ = [
     "CellSplitter",
     "CellStore",
     "CountTrainingPlan",
+    "GroupFit",
     "LongitudinalPlan",
     "RunState",
+    "SnapshotCells",
     "SnapshotPlan",
     "SubjectLoader",
     "SubjectSplitter",
     "cell_loader",
     "couple",
+    "fit_groups",
     "library_prior",
     "match_flow",
     "proximal_step",
+    "refine_groups",
     "similar_subjects",
     "spline_weights",
     "stopping_together",
