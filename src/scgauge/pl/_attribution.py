@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from scgauge.pl._figure import Drawn
@@ -48,7 +49,7 @@ def _bars(panel: Axes, target: str, values: pd.Series, signed: pd.Series, null: 
 
 def _legend(panel: Axes, *, has_null: bool) -> None:
     """Say what colours and line mean, to the right of the panel."""
-    handles = [Patch(color=_UP, label="raises the output"), Patch(color=_DOWN, label="lowers the output")]
+    handles: list[Artist] = [Patch(color=_UP, label="raises the output"), Patch(color=_DOWN, label="lowers the output")]
     if has_null:
         handles.append(
             Line2D([], [], color=NEUTRAL, linestyle="--", linewidth=1, label="95 % of genes,\nshuffled weights")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.text import Annotation
 
 from scgauge._core.checks import check_adata
 from scgauge._core.keys import SIGNATURES
@@ -115,7 +116,7 @@ def signatures(
     panel.set(xlim=(-0.4, len(chosen) - 0.1), ylabel="weight (SD from the mean of the node)")
     panel.set_title(f"{result['params']['model']}, {result['params']['side']}", loc="left", fontsize="medium")
     low, high = panel.get_ylim()
-    heights = [text.xyann[1] for text in panel.texts]
+    heights = [text.xyann[1] for text in panel.texts if isinstance(text, Annotation)]
     panel.set_ylim(min([low, *heights]) - gap, max([high, *heights]) + gap)
     tidy([panel])
     return close_axes([panel], ax=ax, show=show, return_fig=return_fig)

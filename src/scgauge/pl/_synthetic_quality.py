@@ -117,7 +117,7 @@ def synthetic_quality(
         shift = 0.0 if single else 0.5 * (position + 0.5) / len(tables) - 0.25
         _dots(panel, table.reindex(index), shift, "#222222" if single else colors[name])
     nowhere = np.all([table.reindex(index)["scaled"].isna().to_numpy() for table in tables.values()], axis=0)
-    for row in np.flatnonzero(nowhere):
+    for row in np.flatnonzero(nowhere).tolist():
         panel.text(
             0.03, row, "real cells and copy score alike", va="center", fontsize="x-small", style="italic", color=NEUTRAL
         )

@@ -76,7 +76,7 @@ def two_sample(
         raise ValueError(message)
     (panel,) = open_axes(1, ax, panel_size=(5.2, 3.0))
     far = result.null.min() > 0 and result.statistic > _FAR * result.null.max()
-    bins = np.geomspace(result.null.min(), result.null.max(), 21) if far else "auto"
+    bins = np.geomspace(result.null.min(), result.null.max(), 21).tolist() if far else "auto"
     panel.hist(result.null, bins=bins, color="#B8B8B8", label="permuted")
     if far:
         panel.set_xscale("log")
