@@ -39,6 +39,10 @@ def test_active_signatures_are_coloured_and_named():
     np.testing.assert_allclose(active.get_offsets()[:, 0], tests.loc[tests["active"], "difference"])
     assert len(other.get_offsets()) == (~tests["active"]).sum()
     assert heat.images[0].get_array().shape == (tests["active"].sum(),) * 2
+    points = tests.set_index("signature")["difference"]
+    for name in volcano.texts:
+        assert name.xy[0] == points[name.get_text()]
+        assert name.xyann[1] == name.xy[1] or name.arrow_patch is not None
 
 
 def test_bad_keys():

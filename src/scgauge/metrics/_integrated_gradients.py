@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scgauge._core.short_repr import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,6 +42,8 @@ class IntegratedGradients:
     completeness: Tensor
     n_steps: int
     difference: Tensor
+
+    __repr__ = short_repr
 
     @property
     def attributions(self) -> Tensor:

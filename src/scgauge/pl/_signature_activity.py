@@ -122,14 +122,20 @@ def _volcano(panel: Axes, table: pd.DataFrame, n_names: int) -> None:
             at -= 0.045 * height
         taken.append((x[index], at))
         right = x[index] < x.min() + 0.7 * width
+        # A name that had to move is led to its point.
+        line = (
+            {"arrowstyle": "-", "color": NEUTRAL, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1}
+            if at < y[index]
+            else None
+        )
         panel.annotate(
             str(table["signature"].iloc[index]),
-            (x[index], at),
-            xytext=(5 if right else -5, 0),
-            textcoords="offset points",
+            (x[index], y[index]),
+            xytext=(x[index] + (0.02 if right else -0.02) * width, at),
             ha="left" if right else "right",
             va="center",
             fontsize="x-small",
+            arrowprops=line,
         )
     panel.set(xlabel="difference of mean activities", ylabel="$-\\log_{10}$ adjusted p")
     panel.locator_params(axis="x", nbins=5)
