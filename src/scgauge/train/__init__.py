@@ -9,6 +9,7 @@ from ._early_stopping import stopping_together
 from ._flow_matching import couple, match_flow, spline_weights
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
+from ._processes import check_processes
 from ._run_state import RunState, replace_file
 from ._similar_subjects import similar_subjects
 from ._splitting import CellSplitter
@@ -29,6 +30,7 @@ __all__ = [
     "SubjectLoader",
     "SubjectSplitter",
     "cell_loader",
+    "check_processes",
     "couple",
     "library_prior",
     "match_flow",

@@ -10,6 +10,7 @@ from scgauge.nn._matching import energy
 from scgauge.nn.dynamics import LocalLinear, Neural, Potential
 from scgauge.train._flow_matching import match_flow
 from scgauge.train._plan import CountTrainingPlan
+from scgauge.train._processes import all_rows, is_shared, take_from_first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,8 @@ class SnapshotPlan(CountTrainingPlan):
     4. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
        snapshots but the last, which is then forecast with several lengths of memory; the best one is taken.
 
-    Only training cells are used in every stage.
+    Only training cells are used in every stage. Processes that share the cells fit the field to the cells of all, each
+    for itself, and take that of the first.
 
     Parameters
     ----------
@@ -123,9 +125,11 @@ class SnapshotPlan(CountTrainingPlan):
 
     @torch.no_grad()
     def _renew_bank(self, *, fit: bool) -> None:
-        module = self.module
-        loader = self.trainer.datamodule.train_dataloader()
-        mean, variance, time, baseline = module.encode_all(loader)
+        module, together = self.module, is_shared()
+        if together:
+            take_from_first(module)  # batch norm of each process has seen its own cells last
+        encoded = module.encode_all(self.trainer.datamodule.train_dataloader())
+        mean, variance, time, baseline = map(all_rows, encoded) if together else encoded
         parts = [module.snapshots(values, time) for values in (mean, variance, baseline)]
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
@@ -133,3 +137,5 @@ class SnapshotPlan(CountTrainingPlan):
             self._choose_memory(parts, module.bank)
             losses = match_flow(module, *parts, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
             self.flow_losses.append(losses)
+            if together:
+                take_from_first(module)
