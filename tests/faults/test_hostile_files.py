@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 import pytest
 import scvi
+import torch
 from cells import fit, make_cells, train_quietly
+from faults.interrupted_run import start, train
 from faults.model_calls import RECIPES, trained
 from report.page import Page
 
@@ -218,6 +220,24 @@ def test_a_file_of_gene_sets_that_is_none(content, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         scgauge.pp.gene_set_mask(adata, gene_sets=tmp_path / "sets.gmt")
     assert not adata.varm
+
+
+def test_a_bit_that_flips_in_the_state_of_a_run_is_seen(tmp_path):
+    path = tmp_path / "run.ckpt"
+    train(start("CountVI"), "CountVI", path, epochs=1)
+    content = path.read_bytes()
+    weights = content.index(np.float32(first_weight(path)).tobytes())
+    path.write_bytes(content[:weights] + bytes([content[weights] ^ 1]) + content[weights + 1 :])
+    torch.load(path, weights_only=True)  # which sees nothing
+    model = start("CountVI")
+    with pytest.raises(ValueError, match=r"run\.ckpt is damaged or no state of a run of scgauge \(.*data/"):
+        train(model, "CountVI", path, epochs=1)
+    assert not model.is_trained
+
+
+def first_weight(path):
+    state = torch.load(path, weights_only=True)["state_dict"]
+    return state[next(name for name in state if name.endswith("weight"))].flatten()[0]
 
 
 # What saved models hold.

@@ -6,40 +6,79 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from cells import make_cells
+from faults.model_calls import RECIPES, class_of
+
+from scgauge.model import CountVI
+
+N_TRAIN, N_VALIDATION = 322, 80
+#: Five standard deviations of the held-out loss of four seeds of one process, as a share of it: CountVI 0.3 %, ODEVI
+#: 0.5 %. Two processes normalise minibatches of half the size, and leave out a last one, of two cells in one process.
+SLACK = {"CountVI": 0.015, "LinearVI": 0.015, "ODEVI": 0.025, "Autoencoder": 0.1, "SupervisedVI": 0.015}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in SLACK if name != "CountVI"]
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+@pytest.fixture(scope="module", params=["CountVI", *SLOW])
+def runs(request, tmp_path_factory):
     """Records of one process, and of both processes of a run that shares the cells."""
     folder = tmp_path_factory.mktemp("ddp")
-    command = [sys.executable, str(Path(__file__).with_name("ddp_script.py")), str(folder)]
+    command = [sys.executable, str(Path(__file__).with_name("ddp_script.py")), str(folder), request.param]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return {"name": request.param} | {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
 def test_processes_agree_on_split_and_weights(runs):
     first, second = runs["rank0of2"], runs["rank1of2"]
     assert first["validation"] == second["validation"]
-    assert len(set(first["validation"])) == 80
+    assert len(set(first["validation"])) == N_VALIDATION
     assert first["weights"] == second["weights"]
 
 
 def test_early_stopping_fires_once_in_all_processes_together(runs):
     # Of 60 epochs; scvi-tools would switch it off for two processes.
-    assert [run["stops"] for run in runs.values()] == [[39]] * 3
-    for name in ("rank0of1", "rank0of2"):  # other processes keep no history
-        assert len(runs[name]["history"]["elbo_validation"]) == 40
+    ranks = ("rank0of1", "rank0of2", "rank1of2")
+    assert [runs[rank]["stops"] for rank in ranks] == [[39]] * 3
+    for rank in ranks[:2]:  # other processes keep no history
+        assert len(runs[rank]["history"]["reconstruction_loss_validation"]) == 40
 
 
 def test_two_processes_end_where_one_does(runs):
     one, two = runs["rank0of1"], runs["rank0of2"]
-    # Four seeds of one process have a standard deviation of 0.3 %.
-    assert two["elbo"] == pytest.approx(one["elbo"], rel=0.015)
+    assert two["elbo"] == pytest.approx(one["elbo"], rel=SLACK[runs["name"]])
     assert set(two["history"]) == set(one["history"])
-    assert len(two["history"]["elbo_train"]) == 40
+    assert len(two["history"]["train_loss"]) == 40
     # All cells are in the means: the reconstruction is that of half of them else.
     np.testing.assert_allclose(
         two["history"]["reconstruction_loss_train"][-1], one["history"]["reconstruction_loss_train"][-1], rtol=0.1
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("BayesianLinearVI", "in each process for itself. It is trained by one process: leave out `strategy`"),
+        ("DeepBoltzmannMachine", "Markov chains"),
+        ("ODEVI of subjects", "individuals compares all of them in each process"),
+    ],
+)
+def test_what_one_process_trains_says_so_before_any_starts(name, message, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    recipe = RECIPES[name]
+    adata = recipe.cells()
+    class_of(name).setup_anndata(adata, **recipe.setup)
+    model = class_of(name)(adata, **recipe.network)
+    with pytest.raises(ValueError, match=message):
+        model.train(1, accelerator="cpu", devices=2, strategy="ddp")
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("devices", [2, "2", [0, 1], "0,1"], ids=repr)
+def test_devices_without_a_strategy_are_an_error(devices, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    adata = make_cells()
+    CountVI.setup_anndata(adata)
+    with pytest.raises(ValueError, match=r"each process would go over all cells\. Pass strategy='ddp'"):
+        CountVI(adata, n_latent=2, n_hidden=8).train(1, accelerator="cpu", devices=devices)

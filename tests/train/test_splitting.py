@@ -47,3 +47,48 @@ def test_minibatches_of_one_cell_are_an_error():
 def test_too_small_a_training_set_is_an_error():
     with pytest.raises(ValueError, match="1 of 10 cells are left for training"):
         train_quietly(_model(10), train_size=0.1, validation_size=0.5)
+
+
+ROWS = np.arange(60)
+
+
+@pytest.mark.parametrize(
+    ("sets", "error", "message"),
+    [
+        ([ROWS[:40]], ValueError, r"\(40 training, 0 validation, 0 test cells\) leaves out 20 of 60 cells\. Put cells"),
+        ([ROWS[:40], ROWS[45:]], ValueError, r"\(40 training, 15 validation, 0 test cells\) leaves out 5 of 60"),
+        ([ROWS, ROWS[:3]], ValueError, "names 3 cells more than once, for example row 0; each of the 60 cells"),
+        ([np.r_[ROWS, 7]], ValueError, "names 1 cells more than once, for example row 7"),
+        ([ROWS[:40], ROWS[40:] + 1], ValueError, "must name rows from 0 to 59"),
+        ([ROWS / 2], TypeError, "must be row numbers or one True or False"),
+        (ROWS, TypeError, "external_indexing is ndarray; a list of one to three sets of row numbers is needed"),
+        ([ROWS[:40], ROWS[40:50], ROWS[50:], []], TypeError, "external_indexing is list of 4"),
+        ([3], TypeError, "must be row numbers"),
+    ],
+)
+def test_sets_that_do_not_divide_the_cells_are_an_error(sets, error, message):
+    with pytest.raises(error, match=message):
+        train_quietly(_model(60), datasplitter_kwargs={"external_indexing": sets})
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [[ROWS[:40], ROWS[40:50], ROWS[50:]], [ROWS < 40, (ROWS >= 40) & (ROWS < 50), ROWS >= 50]],
+    ids=["rows", "masks"],
+)
+def test_named_sets_are_taken_and_the_list_is_left_alone(sets):
+    model, before = _model(60), list(sets)
+    train_quietly(model, max_epochs=1, datasplitter_kwargs={"external_indexing": sets})
+    assert len(sets) == 3
+    assert all(one is other for one, other in zip(sets, before, strict=True))
+    np.testing.assert_array_equal(model.train_indices, ROWS[:40])
+    np.testing.assert_array_equal(model.validation_indices, ROWS[40:50])
+    np.testing.assert_array_equal(model.test_indices, ROWS[50:])
+
+
+def test_all_cells_may_be_trained_on():
+    model = _model(60)
+    sets = [ROWS]
+    train_quietly(model, max_epochs=1, datasplitter_kwargs={"external_indexing": sets})
+    assert len(sets) == 1
+    np.testing.assert_array_equal(model.train_indices, ROWS)

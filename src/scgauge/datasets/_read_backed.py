@@ -106,12 +106,16 @@ def _readable(place: Path) -> Iterator[None]:
 
 def _refuse_pickles(group: Any, place: Path) -> None:
     """Raise ValueError if an array of a zarr store is packed as Python objects: whoever reads it runs what is in it."""
-    if not hasattr(group, "members"):  # HDF5 has no such packing
+    if not place.is_dir():  # HDF5 has no such packing
         return
+    members: dict[str, Any] = {}
     with _readable(place):  # newer versions of zarr refuse some of them themselves
-        members = dict(group.members(max_depth=None))
+        if hasattr(group, "members"):
+            members |= group.members(max_depth=None)
+        else:  # zarr 2
+            group.visititems(members.__setitem__)
     for name, member in members.items():
-        metadata = member.metadata
+        metadata = getattr(member, "metadata", member)
         codecs = (*(getattr(metadata, "filters", None) or ()), getattr(metadata, "compressor", None))
         if any(getattr(codec, "codec_id", None) == "pickle" for codec in codecs):
             message = (

@@ -77,6 +77,7 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
     _module_cls = BayesianLDVAE
     _training_plan_cls = BayesianTrainingPlan
     _data_splitter_cls = CellSplitter
+    _trains_alone = "BayesianLinearVI keeps what it learns with Pyro, in each process for itself."
 
     def __init__(
         self,

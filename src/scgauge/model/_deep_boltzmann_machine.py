@@ -70,6 +70,7 @@ class DeepBoltzmannMachine(
     _training_plan_cls = BoltzmannPlan
     _data_splitter_cls = CellSplitter
     _data_loader_cls = staticmethod(cell_loader)
+    _trains_alone = "DeepBoltzmannMachine moves its weights by Markov chains, of which each process would have its own."
 
     def __init__(
         self,

@@ -130,6 +130,7 @@ class ODEVI(
         if individuals:
             self._module_cls, self._training_plan_cls = LongitudinalVAE, LongitudinalPlan
             self._data_splitter_cls = SubjectSplitter
+            self._trains_alone = "ODEVI of individuals compares all of them in each process."
         network: dict[str, Any] = {
             "n_hidden": n_hidden,
             "n_latent": (2 if individuals else 10) if n_latent is None else n_latent,
@@ -212,6 +213,9 @@ class ODEVI(
                 max_epochs = min(_LONGEST_OF_SUBJECTS, max(1, round(1000 / n_subjects * _LONGEST_OF_SUBJECTS)))
         elif max_epochs is None and self.adata is not None:
             max_epochs = int(min(_LONGEST, max(1, round(20_000 / self.adata.n_obs * 400))))
+        if kwargs.get("strategy") == "ddp":
+            # The field is not in the loss while the autoencoder is trained alone.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
         super().train(max_epochs=max_epochs, **kwargs)
 
     @classmethod

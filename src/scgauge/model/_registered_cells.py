@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scgauge._core.checks import (
     check_obs_key,
     check_unique_names,
 )
+from scgauge._core.checksums import damaged_part
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix, why_unreadable
 from scgauge._core.threads import threads_for
@@ -21,11 +23,10 @@ from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
 from scgauge.model._refit import describe_run, train_params
 from scgauge.model._saved_model import SavedModel
-from scgauge.train import RunState, stopping_together
+from scgauge.train import RunState, check_processes, stopping_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from anndata import AnnData
     from numpy.typing import ArrayLike
@@ -38,6 +39,8 @@ class RegisteredCells(SavedModel):
     module: Any
     get_anndata_manager: Any
     get_var_names: Any
+    #: Why several processes cannot train the model together; ``None`` if they can.
+    _trains_alone: str | None = None
 
     @property
     def _layer(self) -> str | None:
@@ -94,15 +97,18 @@ class RegisteredCells(SavedModel):
         Raises
         ------
         ValueError
-            If the file is damaged or the state of another run.
+            If the file is damaged or the state of another run; if several devices are asked for without
+            ``strategy="ddp"``, or of a model that one process trains.
         """
         return self._run(super().train, args, kwargs, resume_from)  # type: ignore[misc]
 
     def _run(self, train: Callable, args: tuple, kwargs: dict[str, Any], resume_from: str | Path | None) -> Any:
         """Train with a function of scvi-tools; what is left after an error does not draw at random any more."""
+        check_processes(kwargs, alone=self._trains_alone)
         check_no_leak(self, train, args, kwargs)
         parameters = train_params(train, args, kwargs)
         if resume_from is not None:
+            _check_undamaged(resume_from)
             state = RunState(resume_from, run=describe_run(self, parameters))
             kwargs = kwargs | {"callbacks": [*(kwargs.get("callbacks") or ()), state]}
             if state.resumed is not None:
@@ -148,6 +154,14 @@ class RegisteredCells(SavedModel):
                 n_bad = int((factors <= 0).sum())
                 message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
                 raise ValueError(message)
+
+
+def _check_undamaged(path: str | Path) -> None:
+    """Raise ValueError if bits have flipped in the state of a run, of which torch would read other numbers."""
+    part = damaged_part(Path(path)) if Path(path).exists() else None
+    if part is not None:
+        message = f"{path} is damaged or no state of a run of scgauge ({part}). Delete it to train from the start."
+        raise ValueError(message)
 
 
 def _check_readable(adata: AnnData, layer: str | None) -> None:

@@ -10,6 +10,7 @@ from ._flow_matching import SnapshotCells, couple, match_flow, spline_weights
 from ._group_fit import GroupFit, fit_groups, refine_groups
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
+from ._processes import check_processes
 from ._run_state import RunState
 from ._similar_subjects import similar_subjects
 from ._splitting import CellSplitter
@@ -32,6 +33,7 @@ __all__ = [
     "SubjectLoader",
     "SubjectSplitter",
     "cell_loader",
+    "check_processes",
     "couple",
     "fit_groups",
     "library_prior",

@@ -10,16 +10,17 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS, settings
 from scvi.dataloaders import DataSplitter
 
+from scgauge._core.checks import check_indices
 from scgauge._core.matrix import as_rows
 from scgauge._core.stored_rows import is_stored
-from scgauge.train._cell_loader import cell_loader
+from scgauge.train._cell_loader import CellLoader, cell_loader
 from scgauge.train._cell_store import CellStore, DeviceRows
+from scgauge.train._processes import is_shared
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
     from scvi.dataloaders import AnnDataLoader
 
-    from scgauge.train._cell_loader import CellLoader
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +50,16 @@ class CellSplitter(DataSplitter):
         minibatches more alike to those of cells in memory, see the user guide.
     **kwargs
         Passed to :class:`scvi.dataloaders.DataSplitter`; ``train_size``, ``validation_size``, ``external_indexing``,
-        ``shuffle_set_split``, ``batch_size``, ``drop_last``, ...
+        ``shuffle_set_split``, ``batch_size``, ``drop_last``, ... ``external_indexing`` names the cells of the training,
+        validation and test sets (the last two may be left out), as row numbers or as masks; every cell is in one set.
 
     Raises
     ------
+    TypeError
+        If ``external_indexing`` is no list of sets of row numbers.
     ValueError
         If there are fewer than two cells to train on, one cell in a minibatch, or a buffer smaller than a minibatch; if
-        the counts are on disk and compressed by columns.
+        ``external_indexing`` leaves out cells or names some twice; if the counts are on disk and compressed by columns.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class CellSplitter(DataSplitter):
         if buffer_size is not None and buffer_size < batch_size:
             message = f"buffer_size={buffer_size} was given; at least one minibatch, {batch_size} cells, is needed."
             raise ValueError(message)
+        if kwargs.get("external_indexing") is not None:
+            kwargs["external_indexing"] = _checked_sets(kwargs["external_indexing"], n_cells)
         with warnings.catch_warnings():
             # It warns of errors that cannot happen here.
             warnings.filterwarnings("ignore", message="Last batch will have a small size", category=UserWarning)
@@ -99,7 +105,7 @@ class CellSplitter(DataSplitter):
             # Sets that are read as they stand are read in one pass over the file.
             for name in ("val_idx", "test_idx"):
                 setattr(self, name, np.sort(getattr(self, name)))
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if is_shared():
             names = ("train_idx", "val_idx", "test_idx")
             split = [getattr(self, name) for name in names]
             torch.distributed.broadcast_object_list(split)
@@ -110,7 +116,10 @@ class CellSplitter(DataSplitter):
         """Return the loader of one of the sets; all of them take their cells from one store."""
         if self._store is None and CellStore.can_hold(manager):
             self._store = CellStore(manager, device=self._device(manager), keep_sparse=True)
-        return cell_loader(manager, store=self._store, buffer_size=self.buffer_size, **kwargs)
+        loader = cell_loader(manager, store=self._store, buffer_size=self.buffer_size, **kwargs)
+        if isinstance(loader, CellLoader) and loader.shuffle and loader.n_cells % loader.batch_size == 1:
+            loader.drop_last = True  # a process that shares the cells has fewer of them
+        return loader
 
     def teardown(self, stage: str | None = None) -> None:
         """Give the memory of the cells back when training is over."""
@@ -136,3 +145,37 @@ class CellSplitter(DataSplitter):
                 return None
         logger.info("The cells take %.2f GB on %s.", needed / 1e9, device)
         return device
+
+
+_SETS = ("training", "validation", "test")
+
+
+def _checked_sets(given: Any, n_cells: int) -> list[np.ndarray]:
+    """Row numbers of the cells of the three sets, in which every cell is once."""
+    if not isinstance(given, list | tuple) or not 1 <= len(given) <= len(_SETS):
+        size = f" of {len(given)}" if isinstance(given, list | tuple) else ""
+        message = (
+            f"external_indexing is {type(given).__name__}{size}; a list of one to three sets of row numbers is needed, "
+            "[training, validation, test]."
+        )
+        raise TypeError(message)
+    empty = np.zeros(0, dtype=np.int64)
+    sets = [empty if cells is None or np.size(cells) == 0 else check_indices(cells, n_cells) for cells in given]
+    sets += [empty] * (len(_SETS) - len(sets))
+    times = np.bincount(np.concatenate(sets) % n_cells, minlength=n_cells)
+    n_repeated, n_missing = int((times > 1).sum()), int((times == 0).sum())
+    sizes = ", ".join(f"{len(cells)} {name}" for name, cells in zip(_SETS, sets, strict=True))
+    if n_repeated:
+        message = (
+            f"external_indexing ({sizes} cells) names {n_repeated} cells more than once, for example row "
+            f"{int(times.argmax())}; each of the {n_cells} cells belongs into one set."
+        )
+        raise ValueError(message)
+    if n_missing:
+        message = (
+            f"external_indexing ({sizes} cells) leaves out {n_missing} of {n_cells} cells. Put cells that the training "
+            "must not see into the test set: external_indexing=[train, valid, np.setdiff1d(np.arange(adata.n_obs), "
+            "np.r_[train, valid])]"
+        )
+        raise ValueError(message)
+    return [cells % n_cells for cells in sets]

@@ -13,6 +13,7 @@ from scgauge.nn.dynamics import LocalLinear, Neural, Potential
 from scgauge.train._flow_matching import SnapshotCells, match_flow
 from scgauge.train._group_fit import fit_groups, refine_groups
 from scgauge.train._plan import CountTrainingPlan
+from scgauge.train._processes import all_rows, is_shared, take_from_first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,8 @@ class SnapshotPlan(CountTrainingPlan):
     5. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
        snapshots but the last, which is then forecast with several lengths of memory; the best one is taken.
 
-    Only training cells are used in every stage.
+    Only training cells are used in every stage. Processes that share the cells fit the field to the cells of all, each
+    for itself, and take that of the first.
 
     Parameters
     ----------
@@ -132,9 +134,11 @@ class SnapshotPlan(CountTrainingPlan):
 
     @torch.no_grad()
     def _renew_bank(self, *, fit: bool) -> None:
-        module = self.module
-        loader = self.trainer.datamodule.train_dataloader()
-        mean, variance, time, baseline = module.encode_all(loader)
+        module, together = self.module, is_shared()
+        if together:
+            take_from_first(module)  # batch norm of each process has seen its own cells last
+        encoded = module.encode_all(self.trainer.datamodule.train_dataloader())
+        mean, variance, time, baseline = map(all_rows, encoded) if together else encoded
         cells = SnapshotCells(*(module.snapshots(values, time) for values in (mean, variance, baseline)))
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
@@ -144,6 +148,8 @@ class SnapshotPlan(CountTrainingPlan):
             self._choose_memory(cells, module.bank)
             losses = match_flow(module, cells, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
             self.flow_losses.append(losses)
+            if together:
+                take_from_first(module)
 
     def _fit_groups(self, mean: list[Tensor], *, from_scratch: bool) -> list[np.ndarray]:
         """Learn where the groups lie, or follow them where the latent points have moved; the cells' probabilities."""
