@@ -12,7 +12,7 @@ from ._linear_decoder import LinearDecoder, LinearHead
 from ._matching import MATCHINGS, Matching, MatchingName, make_matching
 from ._predicted_linear import PredictedLinear
 from ._smoothing import States, carry, combine, pairs_within
-from ._solve import affine_flow, affine_map, solve, solve_path, step_error
+from ._solve import affine_flow, affine_map, kinetic_energy, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "combine",
     "count_log_likelihood",
     "hutchinson_jacobian_norm",
+    "kinetic_energy",
     "layer_jacobian_norm",
     "likelihood",
     "make_matching",

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import one_hot
 
 from scgauge._core.threads import threads_for
+from scgauge.nn import kinetic_energy, solve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,11 +139,18 @@ def line_weights(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _missed(
-    module: ODEVAE, draws: Sequence[Tensor], cells: SnapshotCells, matching: Matching, rng: np.random.Generator
-) -> Tensor:
+    module: ODEVAE,
+    draws: Sequence[Tensor],
+    cells: SnapshotCells,
+    matching: Matching,
+    rng: np.random.Generator,
+    *,
+    kinetic: bool = False,
+) -> tuple[Tensor, Tensor]:
     """Distance between a snapshot that the field has moved to a neighbour, forward or backward, and that neighbour.
 
-    With groups, both are the cells of one group, which is drawn by its share.
+    Also the mean kinetic energy of the way over its length of time. With groups, both are the cells of one group, which
+    is drawn by its share.
     """
     first = int(rng.integers(len(draws) - 1))
     source, goal = (first, first + 1) if rng.random() < 0.5 else (first + 1, first)
@@ -158,10 +166,13 @@ def _missed(
     rows = [torch.as_tensor(part, device=pair[0].device) for part in drawn]
     times = module.scale_time(module.times)
     begin, end = float(times[source]), float(times[goal])
-    moved = module.move(
-        draws[source][rows[0]], begin, end, baseline=cells.baseline[source][rows[0]], n_steps=4, group=theirs
-    )
-    return matching(moved, draws[goal][rows[1]])
+    theta = module.theta(len(rows[0]), cells.baseline[source][rows[0]], theirs)
+    here = draws[source][rows[0]]
+    if not kinetic:
+        moved = solve(module.field, here, begin, end, theta, n_steps=4)
+        return matching(moved, draws[goal][rows[1]]), moved.new_zeros(())
+    moved, energy = kinetic_energy(module.field, here, begin, end, theta, n_steps=4)
+    return matching(moved, draws[goal][rows[1]]), energy.mean() / abs(end - begin)
 
 
 # The matrices are small: on two busy cores two threads took 40 s of CPU time for 400 steps, one thread 2.8 s.
@@ -173,6 +184,7 @@ def match_flow(
     path: str = "spline",
     matching: Matching | None = None,
     matching_weight: float = 1.0,
+    kinetic_weight: float = 0.0,
     n_steps: int = 2000,
     batch_size: int = 256,
     lr: float = 2e-3,
@@ -197,6 +209,8 @@ def match_flow(
         Distance between moved and found cells; ``None`` for flow matching alone.
     matching_weight
         Its weight.
+    kinetic_weight
+        Weight of the mean squared speed of the moved cells, in latent units per scaled time.
     n_steps
         Steps of Adam, with a learning rate that falls to zero along a cosine.
     batch_size
@@ -236,7 +250,8 @@ def match_flow(
             group = None if theirs is None else theirs[chosen]
             loss = (module.velocity(t, z, covariates[chosen], group) - velocity).square().sum(-1).mean()
             if matching is not None and step >= n_steps // 2 and step % MATCH_EVERY == 0:
-                loss = loss + matching_weight * _missed(module, draws, cells, matching, rng)
+                missed, energy = _missed(module, draws, cells, matching, rng, kinetic=kinetic_weight > 0)
+                loss = loss + matching_weight * missed + kinetic_weight * energy
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 10.0)

@@ -56,6 +56,9 @@ class SnapshotPlan(CountTrainingPlan):
         flow matching alone.
     matching_weight
         Weight of the distance in the fit of the field.
+    kinetic_weight
+        Weight of the mean squared speed (latent units per scaled time) of the cells that are moved there. It makes ways
+        straighter and slower, where the smoothest path through the snapshots is a detour; 0 by default.
     path
         Paths through the snapshots: ``"spline"`` (natural cubic, the smoothest) or ``"linear"``.
     n_flow_steps
@@ -74,6 +77,7 @@ class SnapshotPlan(CountTrainingPlan):
         joint_weight: float = 10.0,
         matching: str | None = "energy",
         matching_weight: float = 1.0,
+        kinetic_weight: float = 0.0,
         path: str = "spline",
         n_flow_steps: int = 2000,
         flow_lr: float = 2e-3,
@@ -85,10 +89,21 @@ class SnapshotPlan(CountTrainingPlan):
         if path not in {"spline", "linear"}:
             message = f"path={path!r} was given; choose 'spline' or 'linear'."
             raise ValueError(message)
+        if not kinetic_weight >= 0 or (kinetic_weight and matching is None):
+            message = (
+                f"kinetic_weight={kinetic_weight!r} and matching={matching!r} were given; a number from 0 is needed, "
+                "and a distance if it is positive: without one nothing holds the ways to the snapshots."
+            )
+            raise ValueError(message)
         distance = None if matching is None else make_matching(matching)
         super().__init__(module, **kwargs)
         module.matching, module.matching_weight = distance, joint_weight
-        self.fit_arguments: dict[str, Any] = {"path": path, "matching": distance, "matching_weight": matching_weight}
+        self.fit_arguments: dict[str, Any] = {
+            "path": path,
+            "matching": distance,
+            "matching_weight": matching_weight,
+            "kinetic_weight": kinetic_weight,
+        }
         self.joint_share, self.n_flow_steps, self.flow_lr = joint_share, n_flow_steps, flow_lr
         self.flow_losses: list[list[float]] = []
 
