@@ -82,7 +82,7 @@ def test_a_fitted_field_moves_snapshots_onto_each_other(dynamics, matching):
 def test_the_field_is_fitted_on_one_thread(monkeypatch):
     module = ODEVAE(4, times=[0.0, 1.0], n_latent=2, n_hidden=8)
     mean = [torch.randn(20, 2), torch.randn(20, 2) + 1]
-    variance, baseline = [torch.ones(20, 2)] * 2, [torch.zeros(20, 0)] * 2
+    cells = SnapshotCells(mean, [torch.ones(20, 2)] * 2, [torch.zeros(20, 0)] * 2)
     seen, velocity = [], module.velocity
     monkeypatch.setattr(
         module, "velocity", lambda *points: seen.append(torch.get_num_threads()) or velocity(*points), raising=True
@@ -90,7 +90,7 @@ def test_the_field_is_fitted_on_one_thread(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        match_flow(module, mean, variance, baseline, n_steps=3)
+        match_flow(module, cells, n_steps=3)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
