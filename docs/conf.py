@@ -64,7 +64,7 @@ nb_execution_mode = "cache"
 suppress_warnings = ["myst-nb.lexer"]
 nb_execution_excludepatterns = [] if os.environ.get("SCGAUGE_TUTORIALS") else ["tutorials/[!q]*"]
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # of one cell; the longest of a tutorial takes two minutes on a core of its own
 nb_merge_streams = True
 nb_output_stderr = "remove"  # progress bars
 

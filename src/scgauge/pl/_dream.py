@@ -97,5 +97,5 @@ def _path(panel: Axes, result: AnnData) -> None:
             panel.plot(*at, "o", color=_UP, markersize=6)
             panel.annotate(labels[row], at, (6, -9), textcoords="offset points", fontsize="small", color=_UP)
     panel.set_xlabel("distance from the start")
-    panel.legend(loc="lower right", frameon=False, fontsize="small")
+    panel.legend(loc="lower right", fontsize="small", facecolor="white", edgecolor="none", framealpha=1)
     panel.set_ylabel(str(notes["target"]))
