@@ -4,10 +4,10 @@ import importlib
 import inspect
 import logging
 import os
-from pathlib import Path
 import re
 import warnings
 from importlib.metadata import metadata
+from pathlib import Path
 
 # sphinx_autodoc_typehints on Sphinx 9, once for every docstring
 warnings.filterwarnings("ignore", message=".*_RstSnippetParser.set_application' is deprecated")
@@ -63,10 +63,9 @@ nb_execution_mode = "cache"
 # Tutorials take minutes: `make tutorials` runs them, `make docs` runs the quickstart and shows the text of the others.
 # A page that is not run does not say in which language it is; code cells name it themselves.
 suppress_warnings = ["myst-nb.lexer"]
-_tutorials = {path.stem for path in Path(__file__).with_name("tutorials").glob("*.md")} - {"quickstart"}
-nb_execution_excludepatterns = (
-    [] if os.environ.get("SCGAUGE_TUTORIALS") else [f"tutorials/{name}*" for name in _tutorials]
-)
+_tutorials = {path.stem for path in Path(__file__).with_name("tutorials").glob("*.md")}
+_not_run = set() if os.environ.get("SCGAUGE_TUTORIALS") else _tutorials - {"quickstart"}
+nb_execution_excludepatterns = [f"tutorials/{name}*" for name in _not_run]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 900  # of one cell; the longest of a tutorial takes two minutes on a core of its own
 nb_merge_streams = True
