@@ -303,6 +303,7 @@ def test_far_forecasts_stay_bounded(model):
     [
         ({"times": [np.nan]}, "finite numbers in the unit of 'time' are needed"),
         ({"times": ["late"]}, "finite numbers in the unit of 'time' are needed"),
+        ({"times": [1.0, [2.0, 3.0]]}, "finite numbers in the unit of 'time' are needed"),
         ({"times": []}, "finite numbers in the unit of 'time' are needed"),
         ({"times": [1.0], "kind": "cells"}, "kind='cells' was given; choose from"),
         ({"times": [1.0], "start": "last"}, "start='last' was given; choose from"),

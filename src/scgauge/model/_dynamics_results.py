@@ -49,7 +49,10 @@ class DynamicsResults:
 
     def _check_times(self, times: ArrayLike) -> np.ndarray:
         """Return times as an array; warn of those far outside of the training times."""
-        wanted = np.atleast_1d(np.asarray(times))
+        try:
+            wanted = np.atleast_1d(np.asarray(times))
+        except ValueError:  # lists of different lengths
+            wanted = np.atleast_1d(np.asarray(None))
         if wanted.dtype.kind not in "iuf" or wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all():
             message = f"times={times!r} was given; finite numbers in the unit of {self._time_key!r} are needed."
             raise ValueError(message)
