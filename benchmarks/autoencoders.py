@@ -1,4 +1,4 @@
-"""The autoencoder family on blood cells: exact zeros, lost entries, training size, and synthetic cells beside CountVI.
+"""Autoencoders on blood cells: exact zeros, lost entries, training size, samples beside CountVI, diet networks.
 
 python benchmarks/autoencoders.py --seeds 5 --out autoencoders.json
 """
@@ -143,11 +143,37 @@ def synthetic(adata: AnnData, seed: int, epochs: int) -> list[dict]:
     return rows
 
 
+def diet(_: AnnData, seed: int, epochs: int) -> list[dict]:
+    """Plain and diet networks of the same widths by number of training cells: error and number of weights."""
+    cells = scgauge.datasets.pbmc_facs()
+    sc.pp.filter_genes(cells, min_cells=50)
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    order = np.random.default_rng(seed).permutation(cells.n_obs)
+    rest = order[:500]
+    rows = []
+    for n in (100, 400, 1600):
+        train = np.sort(order[500 : 500 + n])
+        some = cells[np.concatenate((train, rest))].copy()
+        some.obs["split"] = np.repeat(["train", "test"], (n, len(rest)))
+        scgauge.pp.gene_embedding(some, n_dims=50, split_key="split", rng=seed)
+        clean = some.X.toarray()
+        error = np.square(clean[n:] - clean[:n].mean(0)).sum(1).mean()
+        rows.append({"seed": seed, "n": n, "model": "mean of the gene", "held_out": error})
+        for name, network in {"plain": {}, "diet": {"gene_embedding_key": "gene_embedding"}}.items():
+            # As many steps for few cells as for many, up to the epochs at which few are known by heart.
+            model = fit(some, seed, min(4 * epochs, epochs * 1600 // n), np.arange(n), **network)
+            weights = sum(parameter.numel() for parameter in model.module.z_encoder.parameters())
+            rows.append({"seed": seed, "n": n, "model": name, "weights": weights} | held_out(model))
+    return rows
+
+
 STUDIES: dict[str, Callable[[AnnData, int, int], list[dict]]] = {
     "zeros": zeros,
     "denoising": denoising,
     "training_size": training_size,
     "synthetic": synthetic,
+    "diet": diet,
 }
 
 

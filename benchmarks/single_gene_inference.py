@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--n-genes", type=int, default=200)
     parser.add_argument("--n-random", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--graphs", nargs="+", help="some of the graphs, by name; all by default")
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     adata = scgauge.datasets.pbmc_facs()
@@ -32,9 +33,12 @@ def main() -> None:
     graphs = {
         "DoRothEA A-C": edges[edges["confidence"].isin(list("ABC"))][["tf", "target"]],
         "DoRothEA A": edges[edges["confidence"] == "A"][["tf", "target"]],
+        # All genes of a set are neighbours.
+        "hallmark sets": scgauge.datasets.gene_sets("hallmark"),
     }
     rows = []
-    for name, graph in graphs.items():
+    for name in arguments.graphs or graphs:
+        graph = graphs[name]
         for seed in range(arguments.seeds):
             start = time.perf_counter()
             table = scgauge.tl.single_gene_inference(

@@ -52,13 +52,17 @@ html_theme_options = {
     "navigation_with_keys": False,
 }
 
+# Pages that have moved, for links from outside.
+html_context = {"moved": {"quickstart": "tutorials/quickstart.html"}}
+html_additional_pages = dict.fromkeys(html_context["moved"], "moved.html")
+
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
-# Tutorials take minutes: `make tutorials` runs them, `make docs` shows their text.
+# Tutorials take minutes: `make tutorials` runs them, `make docs` runs the quickstart and shows the text of the others.
 # A page that is not run does not say in which language it is; code cells name it themselves.
 suppress_warnings = ["myst-nb.lexer"]
-nb_execution_excludepatterns = [] if os.environ.get("SCGAUGE_TUTORIALS") else ["tutorials/*"]
+nb_execution_excludepatterns = [] if os.environ.get("SCGAUGE_TUTORIALS") else ["tutorials/[!q]*"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True

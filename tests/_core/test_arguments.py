@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from scgauge._core.arguments import InfiniteFloat
     from scgauge._core.rng import RNG
 
 pytestmark = pytest.mark.quick
@@ -25,6 +26,7 @@ def function(
     n: int,
     *,
     share: float = 0.5,
+    limit: InfiniteFloat | None = 1.0,
     name: str | None = None,
     kind: Kind = "a",
     rng: RNG = None,
@@ -33,7 +35,7 @@ def function(
     other: ArrayLike = 0,
     flag: bool = False,
 ):
-    return n, share, name, kind, sizes, other
+    return n, share, name, kind, sizes, other, limit
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,9 @@ def function(
         ({"n": float("nan")}, ValueError, "n=nan was given; an integer is needed"),
         ({"n": 1, "share": "half"}, TypeError, "share='half' was given; a number is needed"),
         ({"n": 1, "share": float("inf")}, ValueError, "share=inf was given; a finite number is needed"),
+        ({"n": 1, "share": float("nan")}, ValueError, "share=nan was given; a finite number is needed"),
+        ({"n": 1, "limit": float("nan")}, ValueError, "limit=nan was given; a number other than NaN is needed"),
+        ({"n": 1, "limit": "none"}, TypeError, "limit='none' was given; a number or None is needed"),
         ({"n": 1, "name": ["a"]}, TypeError, r"name=\['a'\] was given; a string or None is needed"),
         ({"n": 1, "kind": 3}, TypeError, "kind=3 was given; one of 'a', 'b' is needed"),
         ({"n": 1, "rng": -1}, ValueError, "rng=-1 was given; an integer of at least 0, a numpy Generator"),
@@ -61,8 +66,13 @@ def test_arguments_of_the_wrong_type_are_named(arguments, error, message):
 
 def test_what_fits_passes_unchanged():
     found = checked(function)(np.int64(3), share=np.float32(0.25), name="x", kind="c", rng=np.random.default_rng(0))
-    assert found == (3, 0.25, "x", "c", (1,), 0)
+    assert found == (3, 0.25, "x", "c", (1,), 0, 1.0)
     assert checked(function)(1, other=object, flag="yes")[5] is object
+
+
+@pytest.mark.parametrize("limit", [float("inf"), -np.inf, np.float32("inf"), None])
+def test_numbers_are_infinite_where_the_signature_says_so(limit):
+    assert checked(function)(1, limit=limit)[6] is limit
 
 
 def test_series_come_as_lists_whatever_their_index():

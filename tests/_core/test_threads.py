@@ -5,7 +5,7 @@ import torch
 from cells import train_quietly
 from lightning.pytorch.callbacks import Callback
 
-from scgauge._core.threads import threads_for, threads_for_training
+from scgauge._core.threads import threads_for
 from scgauge.datasets import simulate_counts
 from scgauge.model import CountVI
 
@@ -26,15 +26,15 @@ def test_little_work_is_not_shared(n_genes, expected):
 
 
 @pytest.mark.parametrize(
-    ("n_genes", "batch_size", "expected"), [(1000, 128, 1), (1001, 128, 2), (250, 512, 1), (251, 512, 2)]
+    ("n_genes", "batch_size", "expected"), [(3000, 128, 1), (3001, 128, 2), (750, 512, 1), (751, 512, 2)]
 )
 def test_a_step_is_as_large_as_its_minibatch(n_genes, batch_size, expected):
-    with threads_for_training(n_genes, batch_size):
+    with threads_for(n_genes, batch_size):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(("batch_size", "expected"), [(None, 1), (16_000, 2)])
+@pytest.mark.parametrize(("batch_size", "expected"), [(None, 1), (40_000, 2)])
 def test_training_takes_the_threads_that_its_minibatches_need(batch_size, expected):
     class Count(Callback):
         def on_train_epoch_end(self, trainer, module):

@@ -35,6 +35,16 @@ def dynamics() -> scgauge.model.ODEVI:
     return fit_dynamics(snapshots(), 0)
 
 
+@cache
+def branches() -> scgauge.model.ODEVI:
+    adata = snapshots()
+    scgauge.model.ODEVI.setup_anndata(adata, time_key="time")
+    trained = scgauge.model.ODEVI(adata, n_latent=2, n_hidden=8, n_groups=2)
+    quick = {"plan_kwargs": {"n_flow_steps": 3}, "enable_progress_bar": False, "accelerator": "cpu"}
+    trained.train(max_epochs=1, **quick)
+    return trained
+
+
 def with_trajectory() -> tuple[AnnData]:
     adata = snapshots()
     scgauge.tl.trajectory(adata, dynamics(), n_cells=3, rng=0)
@@ -75,6 +85,9 @@ CALLS: dict[str, Call] = {
     ),
     "metrics.wasserstein_distance": Call(
         data=lambda: (points(0), points(1)), bad_data=lambda: (points(0), points(1)[:, :2]), match="has 3 columns"
+    ),
+    "pl.groups": Call(
+        data=lambda: (branches(),), bad_data=lambda: (model(),), error=TypeError, match="which has no groups"
     ),
     "pl.held_out_time": Call(data=with_held_out, bad={"key": "nowhere"}, error=KeyError, match="nowhere"),
     "pl.individual_trajectories": Call(data=bands, bad={"items": ["nothing"]}, error=KeyError, match="has no item"),

@@ -72,7 +72,7 @@ RECIPES = {
         {"time_key": "time"},
         _SMALL,
         {"plan_kwargs": {"n_flow_steps": 2}},
-        _OBSERVED | {"get_trajectories": _TIMES},
+        _OBSERVED | {"get_trajectories": _TIMES, "get_group_trajectories": _TIMES},
         {"get_bands", "get_similar_subjects"},
     ),
     "ODEVI of subjects": Recipe(
@@ -83,6 +83,7 @@ RECIPES = {
         _OBSERVED
         | {
             "get_trajectories": _TIMES,
+            "get_group_trajectories": _TIMES,
             "get_bands": _TIMES | {"n_samples": 3},
             "get_similar_subjects": {"n_similar": 2},
         },

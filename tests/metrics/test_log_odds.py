@@ -57,7 +57,7 @@ def test_corrections_of_empty_cells_of_the_table():
 def test_sparse_and_dense_agree(kind, share, monkeypatch):
     x = binary(share=share, p=20)
     expected = log_odds_ratio(x)
-    monkeypatch.setattr("scgauge.metrics._log_odds._BLOCK_ROWS", 37)
+    monkeypatch.setattr("scgauge._core.matrix.BLOCK_BYTES", 37 * 20 * 8)  # blocks of 37 rows
     np.testing.assert_array_equal(log_odds_ratio(kind(x)).log_odds, expected.log_odds)
 
 

@@ -386,6 +386,8 @@ def test_models_that_cannot_be_built(arguments, error, message):
     [
         ({"joint_share": 1.0}, "joint_share=1.0"),
         ({"matching": "kl"}, "matching='kl'"),
+        ({"kinetic_weight": -1.0}, "kinetic_weight=-1.0"),
+        ({"kinetic_weight": 1.0, "matching": None}, "kinetic_weight=1.0 and matching=None"),
         ({"path": "cubic"}, "path='cubic'"),
     ],
 )

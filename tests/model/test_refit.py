@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import scvi
@@ -6,6 +8,7 @@ from cells import SETUP, fit, make_cells
 import scgauge
 from scgauge._core.rng import seeded
 from scgauge.model._refit import refit
+from scgauge.tl._refit import fit_again
 
 CountVI = scgauge.model.CountVI
 
@@ -68,3 +71,21 @@ def test_other_models_need_a_function():
     model = fit(scvi.model.SCVI, make_cells(), epochs=1)
     with pytest.raises(TypeError, match="SCVI does not know how it was trained"):
         refit(model, make_cells(), seed=0)
+
+
+def test_a_part_of_the_cells_brings_no_warning_of_genes_without_counts():
+    adata = make_cells()
+    lonely = adata.X.toarray()
+    lonely[1:, 0], lonely[0, 0] = 0, 3  # a gene of one cell
+    adata.X = type(adata.X)(lonely)
+
+    def set_up(cells, seed):
+        CountVI.setup_anndata(cells, **SETUP)
+        return CountVI(cells, n_latent=2, n_hidden=4)
+
+    with pytest.warns(UserWarning, match="1 of .* genes have no count in any cell"):
+        set_up(adata[1:].copy(), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        fit_again(set_up, adata[1:], 0)

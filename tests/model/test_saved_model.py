@@ -53,7 +53,7 @@ def test_an_interrupted_save_changes_nothing(there, error, trained, tmp_path, mo
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in files(tmp_path)}
 
     def stop(self, folder, *args, **kwargs):
-        Path(folder).mkdir()
+        Path(folder).mkdir(exist_ok=True)
         Path(folder, "model.pt").write_bytes(b"half")
         raise error
 
@@ -66,8 +66,8 @@ def test_an_interrupted_save_changes_nothing(there, error, trained, tmp_path, mo
 
 
 def test_what_a_killed_save_has_left_is_cleared(trained, tmp_path):
-    (tmp_path / ".model.partial").mkdir()
-    (tmp_path / ".model.partial" / "model.pt").write_bytes(b"half")
+    (tmp_path / ".unfinished-model").mkdir()
+    (tmp_path / ".unfinished-model" / "model.pt").write_bytes(b"half")
     trained.save(tmp_path / "model")
     assert files(tmp_path) == ["model", "model/model.pt"]
 

@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 from torch import nn
 
-from scgauge.nn import affine_flow, solve, solve_path, step_error
+from scgauge.nn import affine_flow, kinetic_energy, solve, solve_path, step_error
 from scgauge.nn.dynamics import DYNAMICS, LotkaVolterra, ParameterNet, check_field, make_field, theta_names
 
 N, D = 4, 4
@@ -239,3 +239,19 @@ def test_fields_that_cannot_be_used():
     short.forward = lambda t, z, theta: z[:, :1]
     with pytest.raises(ValueError, match=r"returned the shape \(3, 1\) for 3 states of 2"):
         check_field(short, 2)
+
+
+def test_kinetic_energy_has_its_closed_form():
+    z, span = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64), 0.7
+    drift = torch.tensor([[0.3, -1.0]] * 2, dtype=torch.float64)
+    moved, energy = kinetic_energy(make_field("drift", 2), z, 0.1, 0.1 + span, drift)
+    torch.testing.assert_close(moved, z + span * drift)
+    torch.testing.assert_close(energy, span * drift.square().sum(-1))
+    rate = torch.tensor([[-0.8, 0.4]] * 2, dtype=torch.float64)
+    for start, end in ((0.0, span), (span, 0.0)):
+        moved, energy = kinetic_energy(make_field("linear_diag", 2), z, start, end, rate, n_steps=32)
+        time = end - start
+        torch.testing.assert_close(moved, z * torch.exp(rate * time), rtol=1e-7, atol=0)
+        # The integral of (a z exp(a t))^2 over the way, which has no direction.
+        expected = (z.square() * rate * (torch.exp(2 * rate * time) - 1) / 2).sum(-1).abs()
+        torch.testing.assert_close(energy, expected, rtol=1e-6, atol=0)

@@ -27,6 +27,14 @@ def test_bars_are_the_largest_attributions_in_the_colour_of_their_sign(explained
         assert panel.lines[0].get_xdata()[0] == null
 
 
+def test_legend_explains_colours_and_line(explained):
+    panels = scgauge.pl.attribution(explained, n_genes=4, show=False)
+    said = [text.get_text() for text in panels[-1].get_legend().get_texts()]
+    assert said[:2] == ["raises the output", "lowers the output"]
+    assert said[2].startswith("95 % of genes")
+    assert all(panel.get_legend() is None for panel in panels[:-1])
+
+
 def test_heatmap_scales_each_target(explained):
     panel = scgauge.pl.attribution(explained, kind="heatmap", targets=["Z_2", "Z_0"], n_genes=4, show=False)
     image = panel.images[0].get_array()

@@ -76,6 +76,10 @@ def test_augmentation_gain_shows_means_of_repeats():
     panel = scgauge.pl.augmentation_gain(table, statistic="auc", show=False)
     assert panel.lines[0].get_ydata().tolist() == pytest.approx([0.15, 0.35])
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["10", "30"]
+    table = pd.concat([table, table.assign(added="nothing")])
+    panel = scgauge.pl.augmentation_gain(table, statistic="auc", show=False)
+    for dots, line in zip(panel.collections, panel.lines, strict=True):
+        assert set(dots.get_offsets()[:, 0].tolist()) == set(line.get_xdata().tolist())
 
 
 def test_names_of_genes_do_not_cover_each_other():

@@ -68,6 +68,9 @@ def test_parts_of_a_joint_object_and_more_dimensions():
     panel = scgauge.pl.embedding_overlay(real, synthetic, basis="X_pca", show=False)
     assert rows(panel.collections[0].get_offsets()) == rows(both.obsm["X_pca"][:, :2])
     assert panel.get_xlabel() == "PCA 1"
+    both.obsm["X_embed_tsne"] = both.obsm["X_pca"]
+    real, synthetic = both[both.obs["source"] == "real"], both[both.obs["source"] == "synthetic"]
+    assert scgauge.pl.embedding_overlay(real, synthetic, basis="X_embed_tsne", show=False).get_ylabel() == "t-SNE 2"
 
 
 def test_more_cells_have_smaller_dots():

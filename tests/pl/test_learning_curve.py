@@ -28,6 +28,19 @@ def test_a_panel_for_each_family_and_a_line_for_each_property():
     assert [text.get_text() for text in genes.get_xticklabels()] == ["20", "40", "80"]
 
 
+def test_scores_beyond_the_axis_are_triangles():
+    rows = [
+        (20, 0, "joint", "energy", "a", 5.0),
+        (40, 0, "joint", "energy", "a", 1.0),
+        (80, 0, "joint", "energy", "a", -1.0),
+    ]
+    data = pd.DataFrame(rows, columns=table().columns)
+    panel = scgauge.pl.learning_curve(data, show=False)
+    up, down = ([line for line in panel.lines if line.get_marker() == marker] for marker in "^v")
+    assert [line.get_xdata().tolist() for line in up] == [[20]]
+    assert [line.get_xdata().tolist() for line in down] == [[80]]
+
+
 def test_bad_input():
     with pytest.raises(TypeError, match="`table` is list"):
         scgauge.pl.learning_curve([1])

@@ -17,6 +17,20 @@ def test_every_gene_of_a_signature_is_drawn():
     assert {text.get_text() for text in panel.texts} <= set(table["gene"])
 
 
+def test_names_stand_apart_beside_or_beyond_their_points():
+    (adata,) = with_signatures()
+    panel = scgauge.pl.signatures(adata, nodes=["Z_1"], n_names=5, show=False)
+    low, high = panel.get_ylim()
+    for sign in (1, -1):
+        names = [text for text in panel.texts if sign * text.xy[1] > 0]
+        heights = np.sort([text.xyann[1] for text in names])
+        assert len(names) > 1
+        assert np.diff(heights).min() > 0.03 * (high - low)
+        assert all(sign * (text.xyann[1] - text.xy[1]) >= 0 for text in names)
+        assert low < heights[0]
+        assert heights[-1] < high
+
+
 def test_active_signatures_are_coloured_and_named():
     adata = _with_activity().copy()
     volcano, heat = scgauge.pl.signature_activity(adata, show=False)
@@ -25,6 +39,10 @@ def test_active_signatures_are_coloured_and_named():
     np.testing.assert_allclose(active.get_offsets()[:, 0], tests.loc[tests["active"], "difference"])
     assert len(other.get_offsets()) == (~tests["active"]).sum()
     assert heat.images[0].get_array().shape == (tests["active"].sum(),) * 2
+    points = tests.set_index("signature")["difference"]
+    for name in volcano.texts:
+        assert name.xy[0] == points[name.get_text()]
+        assert name.xyann[1] == name.xy[1] or name.arrow_patch is not None
 
 
 def test_bad_keys():

@@ -31,7 +31,15 @@ def test_a_dot_for_each_statistic():
     panel = scgauge.pl.synthetic_quality(scored([0.2, 0.9]), show=False)
     assert dots(panel) == [(0.2, 0.0), (0.9, 1.0)]
     assert [text.get_text() for text in panel.get_yticklabels()] == ["property 0, rmse", "property 1, KS"]
-    assert panel.get_title(loc="left") == "all 0.55"
+    assert panel.get_title(loc="left") == "mean:   all 0.55"
+
+
+def test_a_row_without_a_score_says_why():
+    panel = scgauge.pl.synthetic_quality(scored([0.2, np.nan]), show=False)
+    said = [(text.get_text(), text.get_position()[1]) for text in panel.texts if "alike" in text.get_text()]
+    assert said == [("real cells and copy score alike", 1)]
+    both = scgauge.pl.synthetic_quality({"A": scored([0.2, np.nan]), "B": scored([0.2, 0.3])}, show=False)
+    assert not any("alike" in text.get_text() for text in both.texts)
 
 
 def test_what_lies_beyond_is_a_triangle_at_the_end():

@@ -21,6 +21,19 @@ def test_the_histogram_holds_every_permutation_and_the_line_is_the_statistic():
     assert panel.get_xlabel() == "Energy statistic"
 
 
+def test_a_statistic_far_off_leaves_the_histogram_wide():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 5
+    drawn = scgauge.metrics.two_sample_test(x, y, n_permutations=49, rng=0)
+    panel = scgauge.pl.two_sample(drawn, show=False)
+    assert panel.get_xscale() == "log"
+    assert sum(patch.get_height() for patch in panel.patches) == 49
+    panel.figure.canvas.draw()
+    drawn_width = panel.patches[-1].get_window_extent().x1 - panel.patches[0].get_window_extent().x0
+    assert drawn_width > 0.1 * panel.get_window_extent().width
+    assert scgauge.pl.two_sample(result(), show=False).get_xscale() == "linear"
+
+
 def test_the_sliced_statistic_has_a_band_of_its_error():
     drawn = result("sliced")
     panel = scgauge.pl.two_sample(drawn, show=False)

@@ -1,5 +1,7 @@
 """Functions on time series: what is stored, and that held-out cells stay unseen."""
 
+import sys
+
 import numpy as np
 import ot
 import pytest
@@ -131,6 +133,14 @@ def test_a_forecast_has_no_next_time(model):
     held_out_time(adata, model, times=[3.0], n_cells=20, rng=0, progress=False)
     methods = set(adata.uns["held_out_time"]["scores"]["method"])
     assert methods == {"floor", "copy_previous", "mean_cell", "model", "real"}
+
+
+def test_a_missing_package_is_named_before_training(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ot", None)
+    trained = []
+    with pytest.raises(ImportError, match=r"pip install 'scgauge\[ot\]'"):
+        held_out_time(make(), lambda cells, seed: trained.append(cells), progress=False)
+    assert not trained
 
 
 def test_models_that_cannot_be_refitted():

@@ -28,6 +28,12 @@ def test_several_processes_get_the_callback_with_its_arguments(strategy):
     assert (stopping.patience, stopping.monitor, stopping.mode) == (3, "elbo_validation", "min")
 
 
+def test_no_callbacks_may_be_given_as_none():
+    given = {"strategy": "ddp", "early_stopping": True, "callbacks": None}
+    with stopping_together(given) as arguments:
+        assert [type(one) for one in arguments["callbacks"]] == [LoudEarlyStopping]
+
+
 def test_without_early_stopping_nothing_is_added():
     with stopping_together({"strategy": "ddp", "max_epochs": 2}) as arguments:
         assert arguments == {"strategy": "ddp", "max_epochs": 2}

@@ -9,7 +9,8 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import linear_sum_assignment
 
 from scgauge.module import ODEVAE
-from scgauge.train import couple, match_flow, spline_weights
+from scgauge.nn import kinetic_energy, make_matching
+from scgauge.train import SnapshotCells, couple, match_flow, spline_weights
 from scgauge.train._flow_matching import CELLS_AT_ONCE, line_weights
 
 
@@ -58,8 +59,6 @@ def test_polygon():
 
 @pytest.mark.parametrize(("dynamics", "matching"), [("affine", None), ("neural", "energy")])
 def test_a_fitted_field_moves_snapshots_onto_each_other(dynamics, matching):
-    from scgauge.nn import make_matching
-
     with torch.random.fork_rng():
         torch.manual_seed(0)  # noqa: TID251
         rng = np.random.default_rng(0)
@@ -70,12 +69,72 @@ def test_a_fitted_field_moves_snapshots_onto_each_other(dynamics, matching):
         module = ODEVAE(5, times=[10.0, 15.0, 20.0], n_latent=2, dynamics=dynamics)
         none = [torch.zeros(400, 0)] * 3
         distance = None if matching is None else make_matching(matching)
-        losses = match_flow(
-            module, snapshots, [torch.full((400, 2), 1e-4)] * 3, none, matching=distance, n_steps=600, lr=1e-2
-        )
+        cells = SnapshotCells(snapshots, [torch.full((400, 2), 1e-4)] * 3, none)
+        losses = match_flow(module, cells, matching=distance, n_steps=600, lr=1e-2)
         assert losses[-1] < 0.2 * losses[0]
         with torch.no_grad():
             for index, goal in ((1, 0.5), (2, 1.0)):
                 moved = module.move(snapshots[0], 0.0, goal)
                 np.testing.assert_allclose(moved.mean(0), centre[index], atol=0.15)
                 np.testing.assert_allclose(moved.std(0), snapshots[index].std(0), rtol=0.25)
+
+
+def test_the_field_is_fitted_on_one_thread(monkeypatch):
+    module = ODEVAE(4, times=[0.0, 1.0], n_latent=2, n_hidden=8)
+    mean = [torch.randn(20, 2), torch.randn(20, 2) + 1]
+    cells = SnapshotCells(mean, [torch.ones(20, 2)] * 2, [torch.zeros(20, 0)] * 2)
+    seen, velocity = [], module.velocity
+    monkeypatch.setattr(
+        module, "velocity", lambda *points: seen.append(torch.get_num_threads()) or velocity(*points), raising=True
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        match_flow(module, cells, n_steps=3)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1, 1]
+
+
+def arc(n=300):
+    """Three snapshots on a quarter of a circle."""
+    rng = np.random.default_rng(0)
+    angle = np.pi / 2 * np.array([0.0, 0.5, 1.0])
+    centre = 2 * np.column_stack([np.cos(angle), np.sin(angle)])
+    return [torch.tensor(rng.normal(size=(n, 2)) * 0.2 + c, dtype=torch.float32) for c in centre]
+
+
+def fitted(snapshots, times, **arguments):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        module = ODEVAE(5, times=times, n_latent=2, dynamics="neural")
+        n = len(snapshots[0])
+        cells = SnapshotCells(snapshots, [torch.full((n, 2), 1e-4)] * len(times), [torch.zeros(n, 0)] * len(times))
+        match_flow(module, cells, matching=make_matching("energy"), n_steps=200, lr=1e-2, **arguments)
+    return module
+
+
+def used(module, snapshots, start, end):
+    with torch.no_grad():
+        theta = module.theta(len(snapshots[0]))
+        moved, energy = kinetic_energy(module.field, snapshots[0], start, end, theta, n_steps=16)
+    return moved, float(energy.mean())
+
+
+def test_transport_in_straight_lines_has_the_least_kinetic_energy():
+    """From one cloud to its shifted copy: the squared shift over the time (Benamou-Brenier)."""
+    first = arc()[0]
+    shift = torch.tensor([1.5, -0.5])
+    module = fitted([first, first + shift], [0.0, 4.0], kinetic_weight=0.01)
+    moved, energy = used(module, [first], 0.0, 1.0)
+    np.testing.assert_allclose(moved.mean(0), (first + shift).mean(0), atol=0.1)
+    least = float(shift.square().sum())
+    assert 0.9 * least < energy < 1.1 * least
+
+
+def test_the_penalty_spares_a_detour():
+    """A snapshot off the straight line is a detour; the penalty trades the fit to it for a shorter way."""
+    snapshots, times = arc(), [0.0, 1.0, 2.0]
+    free, spared = (fitted(snapshots, times, kinetic_weight=weight) for weight in (0.0, 0.5))
+    assert used(spared, snapshots, 0.0, 1.0)[1] < 0.9 * used(free, snapshots, 0.0, 1.0)[1]

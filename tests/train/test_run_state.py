@@ -6,12 +6,15 @@ import os
 import random
 import signal
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
 from faults.interrupted_run import StopAt, differing, start, train, train_until_killed
 from faults.model_calls import RECIPES
+
+from scgauge.train._run_state import read_run_state
 
 pytestmark = [
     pytest.mark.quick,
@@ -128,12 +131,31 @@ def test_a_damaged_file_is_named_and_nothing_is_trained(damage, tmp_path):
     if damage == "other":
         torch.save({"weights": torch.zeros(2)}, path)
     else:
-        parts = {"cut": content[: len(content) // 2], "noise": os.urandom(999), "empty": b"", "text": b"hello"}
+        noise = np.random.default_rng(0).bytes(999)
+        parts = {"cut": content[: len(content) // 2], "noise": noise, "empty": b"", "text": b"hello"}
         path.write_bytes(parts[damage])
     model = start("CountVI")
     with pytest.raises(ValueError, match=r"run\.ckpt is damaged or no state of a run"):
         train(model, "CountVI", path)
     assert not model.is_trained
+
+
+def test_any_bytes_are_no_state_of_a_run(tmp_path):
+    path = tmp_path / "run.ckpt"
+    rng = np.random.default_rng(0)
+    torch.save({"scgauge_run": {"run": {}, "version": 1}}, path)
+    content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    n_refused = 0
+    for _ in range(300):
+        changed = content.copy()
+        changed[rng.integers(0, len(content), 3)] = rng.integers(0, 256, 3)
+        for damaged in (rng.bytes(400), changed.tobytes()):
+            path.write_bytes(damaged)
+            with suppress(ValueError):
+                read_run_state(path, run={})
+                continue  # what changed is not read
+            n_refused += 1
+    assert n_refused > 400
 
 
 class Hostile:

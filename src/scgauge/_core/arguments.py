@@ -11,10 +11,15 @@ from functools import wraps
 from numbers import Integral, Real
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import numpy as np
 import pandas as pd
+
+from scgauge._core.rng import SEED_WORDS, is_seed
+
+#: In a signature: a number that may be infinite, which others may not.
+InfiniteFloat: TypeAlias = float
 
 
 class _Kind(NamedTuple):
@@ -24,6 +29,8 @@ class _Kind(NamedTuple):
     words: str
     #: Whether arrays and Series, whose items have other names than their positions, are passed on as lists.
     listed: bool = False
+    #: Which numbers, where the argument is a number and nothing else: a test of the value, and how it reads.
+    which: tuple[Callable[[Any], Any], str] | None = None
 
 
 def _is_integer(value: Any) -> bool:
@@ -34,17 +41,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
-def is_seed(value: Any) -> bool:
-    """Whether a value can be an argument `rng`: ``None``, an integer from 0, or a numpy Generator."""
-    return value is None or isinstance(value, np.random.Generator) or (_is_integer(value) and value >= 0)
+def _is_not_nan(value: float) -> bool:
+    return not np.isnan(value)
 
-
-#: How the kinds of seeds read in messages.
-SEED_WORDS = "an integer of at least 0, a numpy Generator (np.random.default_rng(seed)) or None"
 
 _KINDS = {
     "int": _Kind(_is_integer, "an integer"),
-    "float": _Kind(_is_number, "a number"),
+    "float": _Kind(_is_number, "a number", which=(np.isfinite, "a finite number")),
+    "InfiniteFloat": _Kind(_is_number, "a number", which=(_is_not_nan, "a number other than NaN")),
     "str": _Kind(lambda value: isinstance(value, str), "a string"),
     "bool": _Kind(lambda value: isinstance(value, bool | np.bool_), "True or False"),
     "None": _Kind(lambda value: value is None, "None"),
@@ -54,10 +58,6 @@ _KINDS = {
     "pd.Series": _Kind(lambda value: isinstance(value, pd.Series), "a Series"),
     "pd.DataFrame": _Kind(lambda value: isinstance(value, pd.DataFrame), "a data frame"),
 }
-#: Parameters that are numbers and nothing else, which have to be finite, but for these: with an infinite dispersion
-#: counts are those of a Poisson distribution, and an infinite tolerance lets everything pass.
-_NUMBERS = frozenset({"a number", "a number or None"})
-_MAY_BE_INFINITE = frozenset({"dispersion", "tolerance"})
 _ANYTHING = _Kind(lambda _: True, "anything")
 _MANY = {"int": "integers", "float": "numbers", "str": "strings"}
 
@@ -80,7 +80,8 @@ def _choices(values: tuple) -> _Kind:
 def _subscript(node: ast.Subscript) -> _Kind | None:
     outer = ast.unparse(node.value).rpartition(".")[2]
     if outer == "Literal":
-        return _choices(ast.literal_eval(node.slice) if isinstance(node.slice, ast.Tuple) else (_constant(node.slice),))
+        values = ast.literal_eval(node.slice)
+        return _choices(values if isinstance(values, tuple) else (values,))
     if outer in {"Sequence", "list"}:
         inner = ast.unparse(node.slice)
         if inner in _MANY:
@@ -96,10 +97,6 @@ def _subscript(node: ast.Subscript) -> _Kind | None:
     if outer in {"Mapping", "dict"}:
         return _Kind(lambda value: isinstance(value, Mapping), "a dictionary")
     return None
-
-
-def _constant(node: ast.expr) -> Any:
-    return ast.literal_eval(node)
 
 
 def _kind(node: ast.expr, names: Mapping[str, Any], *, alone: bool = False) -> _Kind | None:
@@ -130,15 +127,13 @@ def _check_of(annotation: Any, names: Mapping[str, Any]) -> _Kind | None:
     known = [kind for kind in kinds if kind is not None]
     if len(known) < len(kinds):
         return None
+    others = [kind for kind in known if kind is not _KINDS["None"]]
     return _Kind(
         lambda value: any(kind.fits(value) for kind in known),
         " or ".join(kind.words for kind in known),
         any(kind.listed for kind in known),
+        others[0].which if len(others) == 1 else None,
     )
-
-
-def _is_allowed(name: str, number: float) -> bool:
-    return bool(np.isfinite(number)) or (name in _MAY_BE_INFINITE and not np.isnan(number))
 
 
 def checked(function: FunctionType) -> Callable:
@@ -171,9 +166,11 @@ def checked(function: FunctionType) -> Callable:
                 message = f"{name}={reprlib.repr(value)} was given; {check.words} is needed."
                 # A fraction in the place of an integer is a number of the wrong value.
                 raise ValueError(message) if _is_number(value) and "integer" in check.words else TypeError(message)
-            if check.words in _NUMBERS and value is not None and not _is_allowed(name, value):
-                message = f"{name}={value} was given; a finite number is needed."
-                raise ValueError(message)
+            if check.which is not None and value is not None:
+                is_one, words = check.which
+                if not is_one(value):
+                    message = f"{name}={value} was given; {words} is needed."
+                    raise ValueError(message)
             if check.listed and name in kwargs and isinstance(value, pd.Series | pd.Index | np.ndarray):
                 kwargs[name] = value.tolist()
         return function(*args, **kwargs)

@@ -86,10 +86,7 @@ class CountEncoder:
 
     def posterior(self, hidden: Tensor, covariates: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Apply all that follows: ``(n_cells, n_hidden)`` to means and variances, ``(n_cells, n_latent)`` each."""
-        last = self.encoder.layers.after_first(hidden, covariates[1:])
-        return self.encoder.mean(last), self.encoder.log_variance(last).clamp(
-            max=30
-        ).exp() + self.encoder.variance_floor
+        return self.encoder.moments(self.encoder.layers.after_first(hidden, covariates[1:]))
 
 
 class ScviEncoder:

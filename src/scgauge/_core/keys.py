@@ -13,6 +13,8 @@ LATENT = "X_latent"
 SAMPLE = "sample"
 #: Latent points of cells of a time series, and their velocities.
 X_ODEVAE = "X_odevae"
+#: Group of a predicted cell, of a model with several dynamics.
+ODEVAE_GROUP = "odevae_group"
 #: Default ``key_added`` of each writing function, ``<function name>`` unless scanpy has a convention of its own.
 LATENT_DISTANCES = "latent_distances"
 GENE_SETS = "gene_sets"

@@ -61,7 +61,8 @@ def canonical(matrix: Any) -> sparse.csr_matrix:
 
 def _is_common(dtype: np.dtype) -> bool:
     """Whether numpy, scipy.sparse and torch all calculate with a type: none does with all halves and long doubles."""
-    return dtype.kind in "bui" or (dtype.kind == "f" and dtype.itemsize in (4, 8)) if dtype.isnative else False
+    is_number = dtype.kind in "bui" or (dtype.kind == "f" and dtype.itemsize in {4, 8})
+    return dtype.isnative and is_number
 
 
 def why_unreadable(matrix: Any) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scvi
 import torch
 
-from scgauge._core.arguments import SEED_WORDS, is_seed
 from scgauge._core.compat import remembered_seed, set_remembered_seed
 
 if TYPE_CHECKING:
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 #: What `rng` parameters accept.
 RNG = int | np.random.Generator | None
+#: How they read in messages.
+SEED_WORDS = "an integer of at least 0, a numpy Generator (np.random.default_rng(seed)) or None"
+
+
+def is_seed(value: Any) -> bool:
+    """Whether a value can be an `rng` argument."""
+    if value is None or isinstance(value, np.random.Generator):
+        return True
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 def generator(rng: RNG) -> np.random.Generator:

@@ -8,40 +8,33 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Up to here a minibatch is too little work to share.
-MOST_GENES_ON_ONE_THREAD = 3_000
-#: The same for the training that a user asks for, who may have the machine alone: genes of minibatches of this size.
-MOST_GENES_IN_TRAINING, CELLS_OF_A_STEP = 1_000, 128
+#: Up to here a minibatch is too little work to share: genes, and the cells that go with them.
+MOST_GENES_ON_ONE_THREAD, CELLS_OF_A_STEP = 3_000, 128
 
 
-def takes_one_thread(n_genes: int) -> bool:
-    """Whether a model of so many genes is trained on one thread.
+def takes_one_thread(n_genes: int, batch_size: int = CELLS_OF_A_STEP) -> bool:
+    """Whether a model is trained on one thread.
 
     Threads of torch that share too little work wait for each other, busily: beside other programs the training of 765
-    genes took 14 times as long on two threads as on one. The numbers also no longer depend on the number of cores.
+    genes took 14 times as long on two threads as on one, and even alone 2,000 and 4,000 genes gained nothing by a
+    second. The numbers also no longer depend on the number of cores.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    batch_size
+        Cells in a minibatch.
     """
-    return n_genes <= MOST_GENES_ON_ONE_THREAD
+    return n_genes * batch_size <= MOST_GENES_ON_ONE_THREAD * CELLS_OF_A_STEP
 
 
 @contextmanager
-def threads_for(n_genes: int) -> Iterator[None]:
-    """Run a block with the threads of torch that suit the number of genes; put their number back afterwards."""
-    with _one_thread_if(little=takes_one_thread(n_genes)):
-        yield
-
-
-@contextmanager
-def threads_for_training(n_genes: int, batch_size: int) -> Iterator[None]:
-    """Run a training with the threads of torch that suit its minibatches; put their number back afterwards."""
-    with _one_thread_if(little=n_genes * batch_size <= MOST_GENES_IN_TRAINING * CELLS_OF_A_STEP):
-        yield
-
-
-@contextmanager
-def _one_thread_if(*, little: bool) -> Iterator[None]:
+def threads_for(n_genes: int, batch_size: int = CELLS_OF_A_STEP) -> Iterator[None]:
+    """Run a block with the threads of torch that suit the size of its minibatches; put their number back afterwards."""
     before = torch.get_num_threads()
     try:
-        if little:
+        if takes_one_thread(n_genes, batch_size):
             torch.set_num_threads(1)
         yield
     finally:

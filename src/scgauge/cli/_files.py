@@ -10,6 +10,7 @@ import scvi
 import typer
 from scvi.model.base import BaseModelClass
 
+from scgauge._core.whole_files import finished_file
 from scgauge.report._quiet import quiet
 
 
@@ -61,12 +62,8 @@ def write_cells(cells: ad.AnnData, path: Path) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         message = f"Cannot write {str(path)!r}: name a file in a folder that exists."
         raise OSError(message)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
+    with finished_file(path) as unfinished:
         cells.write_h5ad(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def say(result: dict[str, Any], *, as_json: bool) -> None:

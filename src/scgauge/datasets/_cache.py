@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scgauge._core.whole_files import replace_file
 from scgauge.datasets._registry import cache_dir, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 #: Raise when a loader changes what it returns, so that older files are read no more.
 LOADER_VERSION = 1
@@ -44,9 +44,10 @@ def cached(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = f"{folder}/{name}"
-            write(result, type(path)(part))
-            os.replace(part, path)  # noqa: PTH105 - complete or not at all, also where the file is there already
+            # A place of its own: several processes may be making the file.
+            part = Path(folder, name)
+            write(result, part)
+            replace_file(part, path)
     except OSError:
         # A full or read-only disk costs time at the next call, no more.
         return result

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,9 @@ from scipy import sparse
 
 from scgauge._core import keys
 from scgauge._core.rng import RNG, generator
+
+if TYPE_CHECKING:
+    from scgauge._core.arguments import InfiniteFloat
 
 #: Cells drawn at once; each kind of random number has a stream of its own, so that the result does not depend on it.
 _CELLS_AT_ONCE = 1024
@@ -23,7 +26,7 @@ def simulate_counts(
     n_batches: int = 1,
     loadings: Literal["sparse", "orthogonal"] = "sparse",
     library_size: float = 1000.0,
-    dispersion: float = 5.0,
+    dispersion: InfiniteFloat = 5.0,
     batch_effect: float = 0.5,
     rng: RNG = None,
 ) -> AnnData:

@@ -14,6 +14,7 @@ from scgauge.datasets import _planted_dynamics as planted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scgauge._core.arguments import InfiniteFloat
     from scgauge.datasets._planted_dynamics import Design
 
 #: Standard deviation over cells of the logarithm of the expression of a gene.
@@ -30,7 +31,7 @@ def simulate_time_series(
     separation: float = 2.0,
     spread: float = 0.3,
     library_size: float = 1000.0,
-    dispersion: float = 5.0,
+    dispersion: InfiniteFloat = 5.0,
     rng: RNG = None,
 ) -> AnnData:
     r"""Simulate snapshots of cells, each measured once, that follow known dynamics in groups.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import Points, as_dense_points
 
 
@@ -29,6 +30,8 @@ class Procrustes:
     aligned: np.ndarray
     rotation: np.ndarray
     scale: float
+
+    __repr__ = short_repr
 
 
 def centred_pair(x: Points, y: Points) -> tuple[np.ndarray, np.ndarray]:

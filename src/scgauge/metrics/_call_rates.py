@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import binom
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._decode_barcodes import as_words, pairwise_distances
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class CallRates:
     corrected: np.ndarray
     miscalled: np.ndarray
     rejected: np.ndarray
+
+    __repr__ = short_repr
 
 
 def call_rates(codebook: ArrayLike, *, loss: float = 0.1, gain: float = 0.04) -> CallRates:

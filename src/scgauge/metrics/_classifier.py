@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from scgauge._core.optional import later
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import Points, as_points
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ClassifierTest:
     se: float
     pvalue: float
     weights: np.ndarray
+
+    __repr__ = short_repr
 
 
 def _auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import xlogy
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import as_binary, as_dense, as_dense_binary
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class ConditionalAssociation:
     g2: np.ndarray
     df: np.ndarray
     n: int
+
+    __repr__ = short_repr
 
     @property
     def cmi(self) -> np.ndarray:

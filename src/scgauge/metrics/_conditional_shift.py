@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._distances import distance_sum
 from scgauge.metrics._energy import energy_distance
 from scgauge.metrics._label_shift import pair_of_labels
@@ -41,6 +42,8 @@ class ConditionalShift:
     pvalue: float
     effect: float
     labels: pd.DataFrame
+
+    __repr__ = short_repr
 
 
 def energy_coefficient(x: Points, y: Points) -> float:

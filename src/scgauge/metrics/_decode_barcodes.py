@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scgauge._core.short_repr import short_repr
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -29,6 +31,8 @@ class DecodedBarcodes:
     word: np.ndarray
     n_errors: np.ndarray
     bit: np.ndarray
+
+    __repr__ = short_repr
 
 
 def as_words(words: ArrayLike, name: str = "codebook") -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._embedding_quality import dense_points, neighbor_numbers
 from scgauge.metrics._neighbors import nearest
 
@@ -47,6 +48,8 @@ class EmbeddingDistortion:
     anisotropy: np.ndarray
     broken: np.ndarray
     bandwidth: float
+
+    __repr__ = short_repr
 
 
 def _transition(distances: np.ndarray, neighbors: np.ndarray, bandwidth: float) -> sparse.csr_matrix:

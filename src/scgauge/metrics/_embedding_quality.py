@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._embedding_scores import (
     adjusted,
     class_neighbors_kept,
@@ -67,6 +68,8 @@ class EmbeddingQuality:
     recall: np.ndarray
     trustworthiness: np.ndarray
     continuity: np.ndarray
+
+    __repr__ = short_repr
 
 
 def dense_points(points: Points, name: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from scgauge._core.optional import later
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._label_shift import pair_of_labels
 from scgauge.metrics._points import Points, as_points
 
@@ -60,6 +61,8 @@ class ExcessLoss:
     overlap: float
     n_used_y: int
     weights: np.ndarray
+
+    __repr__ = short_repr
 
 
 def _classifier() -> Any:

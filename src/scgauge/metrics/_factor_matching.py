@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._rotation import as_loadings
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class FactorMatch:
     match: np.ndarray
     correlation: np.ndarray
     all_correlations: np.ndarray
+
+    __repr__ = short_repr
 
 
 def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scgauge._core.short_repr import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from scgauge._core.arguments import InfiniteFloat
 
 #: Numbers in the points of a path that are evaluated at once.
 _NUMBERS_AT_ONCE = 2**22
@@ -38,6 +42,8 @@ class IntegratedGradients:
     completeness: Tensor
     n_steps: int
     difference: Tensor
+
+    __repr__ = short_repr
 
     @property
     def attributions(self) -> Tensor:
@@ -70,7 +76,7 @@ def integrated_gradients(
     *,
     baseline: Tensor,
     n_steps: int = 50,
-    tolerance: float | None = None,
+    tolerance: InfiniteFloat | None = None,
     max_steps: int = 1600,
 ) -> IntegratedGradients:
     r"""Integrate the gradients of a function along straight paths.

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import chi2_contingency, false_discovery_control, hypergeom
 
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import as_groups, label_shape
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class LabelShift:
     statistic: float
     pvalue: float
     labels: pd.DataFrame
+
+    __repr__ = short_repr
 
 
 def pair_of_labels(x_labels: ArrayLike, y_labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,26 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from scgauge._core.matrix import iter_rows, stored_values
+from scgauge._core.matrix import iter_rows
 from scgauge._core.optional import later
 from scgauge._core.stored_rows import is_stored
-from scgauge.metrics._points import Points, as_points
-
-if TYPE_CHECKING:
-    from scgauge._core.matrix import Matrix
+from scgauge.metrics._points import Points, as_binary, as_points
 
 Correction = Literal["haldane", "max", "none"]
 
 #: Share of ones above which dense products are faster than sparse ones.
 _DENSE_ABOVE = 0.05
-#: Rows of a block of float32 products; sums of so many zeros and ones are exact.
-_BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -69,30 +64,18 @@ class LogOddsAgreement:
     pairs: pd.DataFrame
 
 
-def _as_binary(x: Points, name: str) -> Matrix:
-    points = as_points(x, name=name)
-    if sparse.issparse(points) and not points.has_canonical_format:
-        points = points.copy()
-        points.sum_duplicates()
-    values = stored_values(points)
-    if not ((values == 0) | (values == 1)).all():
-        message = (
-            f"`{name}` must hold only 0 and 1; found {values[(values != 0) & (values != 1)][0]}. Binarise it first."
-        )
-        raise ValueError(message)
-    return points
-
-
-def _both_on(x: Matrix) -> np.ndarray:
-    """Count the rows in which both variables are 1, for all pairs, ``(p, p)``."""
-    if sparse.issparse(x) and x.nnz <= _DENSE_ABOVE * x.shape[0] * x.shape[1]:
-        ones = sparse.csr_matrix(x, dtype=np.float64)
-        return np.asarray((ones.T @ ones).toarray())
-    total = np.zeros((x.shape[1], x.shape[1]))
-    for _, block in iter_rows(x, block_size=_BLOCK_ROWS):
-        dense = np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
-        total += dense.T @ dense
-    return total
+def _both_on(x: Points) -> tuple[int, np.ndarray]:
+    """Count the rows, and those in which both variables are 1, for all pairs, ``(p, p)``."""
+    matrix = x if is_stored(x) else as_points(x)
+    total = np.zeros((matrix.shape[1], matrix.shape[1]))
+    for _, part in iter_rows(matrix):
+        block = as_binary(part)
+        if sparse.issparse(block) and block.nnz > _DENSE_ABOVE * block.shape[0] * block.shape[1]:
+            block = block.toarray()
+        ones = block.astype(np.float32)  # exact: the rows of a block are fewer than 2^24
+        product = ones.T @ ones
+        total += product.toarray() if sparse.issparse(product) else product
+    return matrix.shape[0], total
 
 
 def log_odds_ratio(x: Points, *, correction: Correction = "haldane") -> LogOdds:
@@ -138,13 +121,7 @@ def log_odds_ratio(x: Points, *, correction: Correction = "haldane") -> LogOdds:
     if correction not in get_args(Correction):
         message = f"correction={correction!r} is unknown; use one of {list(get_args(Correction))}."
         raise ValueError(message)
-    if is_stored(x):
-        n, n11 = x.shape[0], np.zeros((x.shape[1], x.shape[1]))
-        for _, block in iter_rows(x):
-            n11 += _both_on(_as_binary(block, "x"))
-    else:
-        points = _as_binary(x, "x")
-        n, n11 = points.shape[0], _both_on(points)
+    n, n11 = _both_on(x)
     on = np.diag(n11)
     n10, n01 = on[:, None] - n11, on[None, :] - n11
     tables = [n11, n10, n01, n - n11 - n10 - n01]

@@ -9,6 +9,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scgauge._core.matrix import Matrix, iter_rows, stored_values
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import from_torch
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class GeneMarginals:
     fano: np.ndarray
     overdispersion: np.ndarray
 
+    __repr__ = short_repr
+
     def to_frame(self, names: Sequence[str] | pd.Index | None = None) -> pd.DataFrame:
         """Return a data frame with one row per gene and the attributes as columns.
 
@@ -75,6 +78,8 @@ class CellMarginals:
     library: np.ndarray
     n_genes: np.ndarray
     zero_fraction: np.ndarray
+
+    __repr__ = short_repr
 
     def to_frame(self, names: Sequence[str] | pd.Index | None = None) -> pd.DataFrame:
         """Return a data frame with one row per cell and the attributes as columns.

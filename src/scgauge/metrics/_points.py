@@ -123,7 +123,7 @@ def as_dense_points(x: Points, *, name: str = "x") -> np.ndarray:
 
 
 def as_binary(x: Any, *, name: str = "x") -> Matrix:
-    """Bring binary variables into memory as a csr_matrix or numpy array ``(n, n_variables)`` of float64.
+    """Bring binary variables into memory as a csr_matrix or numpy array ``(n, n_variables)``, in their own dtype.
 
     Raises
     ------
@@ -132,14 +132,16 @@ def as_binary(x: Any, *, name: str = "x") -> Matrix:
     ValueError
         If `x` is not 2-D, or has values other than 0 and 1.
     """
-    values = as_numeric(x, name=name)
-    if values.ndim != 2:
-        message = f"`{name}` has the shape {values.shape}; (n, n_variables) is needed."
+    matrix = as_numeric(x, name=name)
+    if matrix.ndim != 2:
+        message = f"`{name}` has the shape {matrix.shape}; (n, n_variables) is needed."
         raise ValueError(message)
-    if not np.isin(stored_values(values), (0, 1)).all():
-        message = f"`{name}` must hold only 0 and 1. Run scgauge.pp.binarize first."
+    values = stored_values(matrix)
+    is_other = (values != 0) & (values != 1)
+    if is_other.any():
+        message = f"`{name}` must hold only 0 and 1; found {values[is_other][0]}. Run scgauge.pp.binarize first."
         raise ValueError(message)
-    return values.astype(np.float64)
+    return matrix
 
 
 def as_dense_binary(x: Any, *, name: str = "x") -> np.ndarray:

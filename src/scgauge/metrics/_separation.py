@@ -12,6 +12,7 @@ from sklearn.metrics import silhouette_samples
 
 from scgauge._core.rng import RNG, generator
 from scgauge._core.sampling import stratified_rows
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._distances import iter_distances
 from scgauge.metrics._points import Points, as_groups, as_points
 
@@ -51,6 +52,8 @@ class DistanceRatio:
     group_ratio: np.ndarray
     mean_distances: np.ndarray
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class Silhouette:
@@ -72,6 +75,8 @@ class Silhouette:
     groups: np.ndarray
     group_score: np.ndarray
     n_points: int
+
+    __repr__ = short_repr
 
 
 def _grouped(x: Points, labels: Any) -> tuple[Matrix, np.ndarray, np.ndarray]:

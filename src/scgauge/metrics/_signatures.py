@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import as_dense
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class SetOverlap:
     shared: np.ndarray
     odds_ratio: np.ndarray
     pvalue: np.ndarray
+
+    __repr__ = short_repr
 
 
 def set_overlap(members: ArrayLike) -> SetOverlap:

@@ -8,6 +8,7 @@ from scipy.stats import beta
 
 from scgauge._core.matrix import iter_rows
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import Points, as_dense, as_points
 
 #: Bytes of the correlations with permuted targets that are kept at once.
@@ -42,6 +43,8 @@ class SpuriousCorrelation:
     expected: float
     n: int
     p: int
+
+    __repr__ = short_repr
 
 
 def largest_by_chance(n: int | np.ndarray, p: int, quantile: float = 0.5) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._points import Points, as_dense_points
 
 #: Angle and scale need an embedding that follows the latent points: least share of variance and largest condition.
@@ -56,6 +57,8 @@ class TransformationRecovery:
     displacement: float
     r2: float
     condition: float
+
+    __repr__ = short_repr
 
 
 def _affine(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy.special import gammaln
 from tqdm.auto import tqdm
 
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics._distances import dense_rows, euclidean, rows_per_block
 from scgauge.metrics._points import Points, as_points
 
@@ -61,6 +62,8 @@ class TwoSampleResult:
     error: float
     kernel: str
     null: np.ndarray
+
+    __repr__ = short_repr
 
 
 #: Kernels as functions of the distance; the literature writes them as functions of its square.

@@ -4,16 +4,13 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS
 
 from scgauge._core.checks import check_indices
 from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
 from scgauge._core.rng import RNG, generator
-from scgauge.model._eigen import describe_local, describe_system
 from scgauge.nn import solve_path, step_error
-from scgauge.nn.dynamics import LocalLinear, LotkaVolterra, Neural, Potential, theta_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +35,9 @@ class DynamicsResults:
     _validate_anndata: Callable[..., AnnData]
     _subject_key: Any
     _subject_paths: Callable[..., np.ndarray]
-    _first_rows: Callable[..., np.ndarray]
+    _group_probability: Callable[..., np.ndarray]
+    _group_rows: Callable[..., torch.Tensor]
+    _draw_groups: Callable[..., np.ndarray]
 
     @property
     def training_times(self) -> np.ndarray:
@@ -132,8 +131,9 @@ class DynamicsResults:
     ) -> np.ndarray:
         """Follow cells from their own times along the dynamics.
 
-        A model of individuals (`subject_key`) follows each individual from all its visits at once, combined by inverse
-        variance.
+        With several groups (`n_groups`) a cell follows the dynamics of its most probable group; draws follow groups
+        drawn by their probability. A model of individuals (`subject_key`) follows each individual from all its visits
+        at once, combined by inverse variance.
 
         Parameters
         ----------
@@ -167,15 +167,24 @@ class DynamicsResults:
         own = self._times(adata)[rows]
         mean, variance = self._posterior(adata, rows)
         n_draws = n_samples or 1
-        noise = 0.0 if n_samples is None else generator(rng).standard_normal((n_draws, *mean.shape))
-        z = np.broadcast_to(mean + np.sqrt(variance) * noise, (n_draws, *mean.shape))
-        theta = self.module.theta(len(rows), self._baseline(adata, rows)).detach()
+        draws = generator(rng)
+        noise = 0.0 if n_samples is None else draws.standard_normal((n_draws, *mean.shape))
+        z = np.broadcast_to(mean + np.sqrt(variance) * noise, (n_draws, *mean.shape)).copy()
+        if n_samples is None:
+            group = self._group_probability(mean, own).argmax(1)
+        else:
+            group = self._draw_groups(z.reshape(-1, mean.shape[1]), np.tile(own, n_draws), draws)
+        baseline = self._baseline(adata, rows)
+        if baseline is not None:
+            baseline = baseline.repeat(n_draws, 1)
+        theta = self.module.theta(len(group), baseline, self._group_rows(group)).detach()
+        theta = theta.unflatten(0, (n_draws, len(rows)))
         paths = np.empty((n_draws, len(rows), len(wanted), mean.shape[1]))
         goals = self._scaled(wanted).tolist()
         for time in np.unique(own):
             here = np.flatnonzero(own == time)
             starts = z[:, here].reshape(-1, mean.shape[1])
-            moved = self._move(starts, float(self._scaled(time)), goals, theta[here].repeat(n_draws, 1))
+            moved = self._move(starts, float(self._scaled(time)), goals, theta[:, here].flatten(0, 1))
             paths[:, here] = moved.reshape(n_draws, len(here), len(wanted), -1)
         return paths[0] if n_samples is None else paths
 
@@ -188,6 +197,8 @@ class DynamicsResults:
         indices: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the velocity of each cell at its own time, per unit of the user's time.
+
+        With several groups (`n_groups`) it is the mean over them by their probability.
 
         Parameters
         ----------
@@ -239,82 +250,3 @@ class DynamicsResults:
             _, change = torch.autograd.functional.jvp(decode, z[part], velocity[part])
             blocks.append(change.detach().cpu().numpy())
         return np.concatenate(blocks)
-
-    @torch.no_grad()
-    def get_ode_parameters(self, adata: AnnData | None = None) -> pd.DataFrame:
-        """Return what the dynamics are, in the unit of the user's time.
-
-        Linear and affine fields have one row: the entries of the matrix (``a11``, ...) and of the offset (``c1``, ...),
-        the eigenvalues, their half-lives (doubling times where growing, negative) and the fixed point if there is one.
-        Fields of other kinds with parameters have these. A learned field has one row for each training time: the
-        eigenvalues of its Jacobian and its speed at the mean of the cells of that time.
-
-        A model of individuals (`subject_key`) has one row for each of them; the column ``subject`` names it. Those of a
-        learned field are at its mean latent point and mean time.
-
-        Parameters
-        ----------
-        adata
-            Individuals to describe, those of the model if ``None``; not read without `subject_key`.
-
-        Returns
-        -------
-        Table with the column ``time`` (missing for fields that do not change) and one column for each quantity.
-
-        Raises
-        ------
-        RuntimeError
-            If the model is not trained.
-        """
-        if self._subject_key is not None:
-            return self._subject_parameters(adata)
-        adata, rows = self._cells(None, None)
-        module = self.module.eval()
-        theta = module.theta(1, None)
-        if hasattr(module.field, "system"):
-            matrix, offset = (part[0].double().cpu().numpy() / module.span for part in module.field.system(theta))
-            return describe_system(matrix, offset)
-        names = theta_names(module.field)
-        if names and not isinstance(module.field, Neural | Potential | LocalLinear):
-            return self._named_parameters(theta)
-        own = self._times(adata)
-        z = self._latent(adata, rows, None)
-        centres = np.stack([z[own == time].mean(0) for time in np.unique(own)])
-        return describe_local(module, self._tensor(centres), np.unique(own))
-
-    def _named_parameters(self, theta: torch.Tensor) -> pd.DataFrame:
-        """Parameters of fields that name them; logarithms of rates are those of rates per unit of the user's time."""
-        names = theta_names(self.module.field)
-        values = theta.double().cpu().numpy().copy()
-        if isinstance(self.module.field, LotkaVolterra):
-            values -= np.log(self.module.span)
-        return pd.DataFrame(values, columns=names)
-
-    def _subject_parameters(self, adata: AnnData | None) -> pd.DataFrame:
-        """Parameters of each individual."""
-        adata, rows = self._cells(adata, None)
-        first = self._first_rows(adata, rows)
-        module = self.module.eval()
-        theta = module.theta(len(first), self._baseline(adata, first))
-        subjects = adata.obs[self._subject_key].astype(str).to_numpy()
-        if hasattr(module.field, "system"):
-            systems = zip(
-                *(part.double().cpu().numpy() / module.span for part in module.field.system(theta)), strict=True
-            )
-            table = pd.concat([describe_system(*system) for system in systems], ignore_index=True)
-        elif theta_names(module.field) and not isinstance(module.field, Neural | Potential | LocalLinear):
-            table = self._named_parameters(theta)
-        else:
-            z, own = self._latent(adata, rows, None), self._times(adata)
-            mine = [subjects == subjects[row] for row in first]
-            centres = self._tensor(np.stack([z[row].mean(0) for row in mine]))
-            baseline = self._baseline(adata, first)
-            parts = [
-                describe_local(
-                    module, centres[[i]], np.array([own[row].mean()]), None if baseline is None else baseline[[i]]
-                )
-                for i, row in enumerate(mine)
-            ]
-            table = pd.concat(parts, ignore_index=True)
-        table.insert(0, "subject", subjects[first])
-        return table

@@ -37,14 +37,16 @@ def describe_system(matrix: np.ndarray, offset: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def describe_local(module: Any, points: Tensor, times: np.ndarray, baseline: Tensor | None = None) -> pd.DataFrame:
+def describe_local(
+    module: Any, points: Tensor, times: np.ndarray, baseline: Tensor | None = None, group: Tensor | None = None
+) -> pd.DataFrame:
     """Return speed and eigenvalues of the Jacobian of a field at one point for each time."""
     rows = []
     for point, time in zip(points, times, strict=True):
         t = torch.full((1,), float(module.scale_time(time)), dtype=point.dtype, device=point.device)
 
         def field(z: Tensor, t: Tensor = t) -> Tensor:
-            return module.velocity(t, z[None], baseline)[0] / module.span
+            return module.velocity(t, z[None], baseline, group)[0] / module.span
 
         jacobian = torch.autograd.functional.jacobian(field, point).double().cpu().numpy()
         rows.append({"time": float(time), "speed": float(field(point).norm())} | _eigen_columns(jacobian))

@@ -4,7 +4,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scvi.data import AnnDataManager
 
 from scgauge._core.checks import check_adata, check_unique_names
@@ -12,10 +11,12 @@ from scgauge._core.registry_keys import BASELINE_KEY, SUBJECT_KEY, TIME_KEY
 from scgauge.model._base import CountModel
 from scgauge.model._countvi import CountVI
 from scgauge.model._dynamics_results import DynamicsResults
+from scgauge.model._group_results import GroupResults
+from scgauge.model._ode_parameters import ParameterResults
 from scgauge.model._state_prediction import StatePrediction
 from scgauge.model._subject_field import SubjectField, check_measured, check_subjects
 from scgauge.model._subject_results import SubjectResults
-from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, check_time
+from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, check_time, warn_of_confounding
 from scgauge.model._trajectory_groups import TrajectoryGroups
 from scgauge.module import ODEVAE, LongitudinalVAE
 from scgauge.train import LongitudinalPlan, SnapshotPlan, SubjectSplitter
@@ -36,7 +37,9 @@ _HIDDEN, _MANY = 0.5, 10
 _CLIP = 10.0
 
 
-class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, CountVI):
+class ODEVI(
+    DynamicsResults, ParameterResults, StatePrediction, SubjectResults, GroupResults, TrajectoryGroups, CountVI
+):
     r"""Variational autoencoder with latent dynamics, for time series of single cells or of individuals.
 
     *Snapshots.* Each cell is measured once; cells of several times are snapshots of a moving cloud. The autoencoder of
@@ -67,6 +70,9 @@ class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, 
     dynamics_kwargs
         Arguments of a field given by name: ``n_hidden`` of the learned ones, ``stable=True`` of the linear ones,
         ``fixed`` of ``"lotka_volterra"``.
+    n_groups
+        Number of groups of cells with dynamics of their own, for branching ways (snapshots only). Which group a cell
+        belongs to is learned; see :meth:`get_groups`.
     baseline_dropout
         Share of the baseline variables that is hidden from the network of individual parameters at random in training,
         so that it cannot recognise individuals; ``None`` is 0.5 from 10 variables on, else 0.
@@ -105,6 +111,7 @@ class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, 
         *,
         dynamics: Dynamics | nn.Module | None = None,
         dynamics_kwargs: dict[str, Any] | None = None,
+        n_groups: int = 1,
         baseline_dropout: float | None = None,
         n_hidden: int = 128,
         n_latent: int | None = None,
@@ -144,7 +151,16 @@ class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, 
         if baseline_dropout is not None and not 0 <= baseline_dropout < 1:
             message = f"baseline_dropout={baseline_dropout!r} was given; a share in [0, 1) is needed."
             raise ValueError(message)
-        self._build(adata, network, dynamics=field, dynamics_kwargs=dynamics_kwargs, baseline_dropout=baseline_dropout)
+        if not isinstance(n_groups, int) or n_groups < 1 or (individuals and n_groups > 1):
+            need = (
+                "1 is needed for individuals; divide them with get_trajectory_groups"
+                if individuals
+                else ("an integer of at least 1 is needed")
+            )
+            message = f"n_groups={n_groups!r} was given; {need}."
+            raise ValueError(message)
+        parts = {"dynamics_kwargs": dynamics_kwargs, "n_groups": n_groups, "baseline_dropout": baseline_dropout}
+        self._build(adata, network, dynamics=field, **parts)
         name = field if isinstance(field, str) else type(field).__name__
         self._model_summary_string = f"{self._model_summary_string.removesuffix('.')}, dynamics: {name}."
         self.init_params_ = self._get_init_params(locals())
@@ -290,7 +306,7 @@ class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, 
             adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
         )
         if not kwargs:
-            _warn_of_confounding(adata, time_key, batch_key)
+            warn_of_confounding(adata, time_key, batch_key)
         setup_method_args = cls._get_setup_method_args(
             cls=cls,
             adata=adata,
@@ -338,26 +354,3 @@ class ODEVI(DynamicsResults, StatePrediction, SubjectResults, TrajectoryGroups, 
         if subject is not None:
             check_subjects(adata, subject, key, training=False)
         check_baseline(adata, arguments.get("baseline_keys") or (), subject, arguments.get("baseline_obsm_key"))
-
-
-def _warn_of_confounding(adata: AnnData, time_key: str, batch_key: str | None) -> None:
-    """Warn if batches fall apart into sets that share no time."""
-    if batch_key is None or batch_key not in adata.obs:
-        return
-    table = pd.crosstab(adata.obs[batch_key].astype(str), adata.obs[time_key]).to_numpy() > 0
-    names = sorted(adata.obs[batch_key].astype(str).unique())
-    reached: set[int] = {0}
-    while True:
-        times = table[sorted(reached)].any(0)
-        found = {int(row) for row in np.flatnonzero(table[:, times].any(1))}
-        if found == reached:
-            break
-        reached = found
-    if len(reached) < len(table):
-        one, other = ([names[i] for i in range(len(names)) if (i in reached) == inside] for inside in (True, False))
-        warnings.warn(
-            f"Batch and time are confounded: the batches {one} share no time with {other}. A change between them can "
-            "be a batch effect or dynamics; the model cannot tell which.",
-            UserWarning,
-            stacklevel=3,
-        )

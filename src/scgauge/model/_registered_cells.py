@@ -18,7 +18,7 @@ from scgauge._core.checks import (
 from scgauge._core.checksums import damaged_part
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix, why_unreadable
-from scgauge._core.threads import threads_for_training
+from scgauge._core.threads import threads_for
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
 from scgauge.model._refit import describe_run, train_params
@@ -114,7 +114,7 @@ class RegisteredCells(SavedModel):
             if state.resumed is not None:
                 kwargs["ckpt_path"] = str(resume_from)
         self.train_params_ = parameters
-        threads = threads_for_training(len(self.get_var_names()), kwargs.get("batch_size") or settings.batch_size)
+        threads = threads_for(len(self.get_var_names()), kwargs.get("batch_size") or settings.batch_size)
         try:
             with threads, stopping_together(kwargs) as arguments:
                 return train(*args, **arguments)

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from anndata import AnnData
 
+from scgauge._core.whole_files import finished_together
 from scgauge.model._query import check_genes
-from scgauge.train import replace_file
-
-#: What torch raises on a file that is none of its own or cut off.
-_UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError, OSError)
 
 
 class SavedModel:
@@ -44,18 +39,11 @@ class SavedModel:
         if target.exists() and not overwrite:
             message = f"{target} exists already. Choose another folder, or pass overwrite=True."
             raise ValueError(message)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Always the same name, so that what a killed process has left is cleared by the next.
-        beside = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(beside, ignore_errors=True)
-        try:
-            super().save(str(beside), prefix, overwrite=True, **kwargs)  # type: ignore[misc]
-            target.mkdir(exist_ok=True)
-            # Cells before weights, without which scvi-tools reads neither.
-            for file in sorted(beside.iterdir(), key=lambda path: path.suffix == ".pt"):
-                replace_file(file, target / file.name)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        # Beside the folder, which is there only once it has a model; cells before weights, without which scvi-tools
+        # reads neither.
+        beside = target.with_name(f".unfinished-{target.name}")
+        with finished_together(target, last=f"{prefix or ''}model.pt", place=beside) as folder:
+            super().save(str(folder), prefix, overwrite=True, **kwargs)  # type: ignore[misc]
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -97,6 +85,6 @@ def _genes_of(path: Path) -> Any:
         # The file is one of scvi-tools, which pickles attributes of the model.
         saved = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
         return saved["var_names"]
-    except _UNREADABLE as error:
+    except Exception as error:  # bytes of any kind raise errors of any kind
         message = f"{path} is damaged or no saved model ({type(error).__name__}: {str(error)[:80]}). Save it again."
         raise ValueError(message) from error

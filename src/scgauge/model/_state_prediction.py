@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scgauge._core.adapter import adapt
 from scgauge._core.draws import LikelihoodSampler
-from scgauge._core.keys import LIBRARY, SOURCE_CELL, X_ODEVAE
+from scgauge._core.keys import LIBRARY, ODEVAE_GROUP, SOURCE_CELL, X_ODEVAE
 from scgauge._core.rng import RNG, generator
 from scgauge.model._time_law import law_of, sources
 
@@ -41,6 +41,8 @@ class StatePrediction:
     _follow: Callable[..., Any]
     _first_rows: Callable[..., np.ndarray]
     _source_rows: Callable[..., np.ndarray]
+    _draw_groups: Callable[..., np.ndarray]
+    _group_rows: Callable[..., Any]
     _time_key: Any
     _subject_key: Any
 
@@ -60,6 +62,8 @@ class StatePrediction:
         decoded. A predicted cell keeps the covariates of its source. Its library size has the rank, among the
         predicted cells, that its source has in its snapshot; the law of library sizes at a time between two snapshots
         lies between theirs (quantile by quantile on the log scale), beyond them it is that of the nearest one.
+
+        With several groups (`n_groups`) the group of a cell is drawn by its probability and moves it.
 
         A model of individuals (`subject_key`) predicts each of them at each time, from the visits that `start` names,
         combined by inverse variance; they need not be individuals of the training. Covariates and library size are
@@ -90,7 +94,8 @@ class StatePrediction:
         ``X``
             Counts, expected counts or latent points; genes are those of the model.
         ``obs``
-            ``"time"``; ``"source_cell"`` and ``"source_time"``; ``"library_size"``; batch and covariates.
+            ``"time"``; ``"source_cell"`` and ``"source_time"``; ``"library_size"``; batch and covariates; of a model
+            with several groups ``"odevae_group"``.
         ``obsm['X_odevae']``
             Latent points, ``(n_obs, n_latent)``.
         ``obsm['X_odevae_sd']``
@@ -143,28 +148,34 @@ class StatePrediction:
     ) -> AnnData:
         """Predict a cloud of cells at each time."""
         own = self._times(adata)
-        draw_rng, latent_rng, data_rng = generator(rng).spawn(3)
+        draw_rng, latent_rng, data_rng, group_rng = generator(rng).spawn(4)
         latent = self._latent(adata, np.arange(adata.n_obs), latent_rng)
         context = adapt(self).context if adata is self.adata else None
         law = law_of(self, adata, own, context)
-        rows, states = [], []
+        rows, states, groups = [], [], []
         for time in wanted:
             pool = sources(own, time, start)
             size = len(pool) if n_cells is None else n_cells
             if n_cells is not None:
                 pool = draw_rng.choice(pool, size, replace=size > len(pool))
             moved = np.empty((size, latent.shape[1]))
-            theta = self.module.theta(size, self._baseline(adata, pool)).detach()
+            group = self._draw_groups(latent[pool], own[pool], group_rng)
+            theta = self.module.theta(size, self._baseline(adata, pool), self._group_rows(group)).detach()
             for begin in np.unique(own[pool]):
                 here = np.flatnonzero(own[pool] == begin)
                 goal = [float(self._scaled(time))]
                 moved[here] = self._move(latent[pool[here]], float(self._scaled(begin)), goal, theta[here])[:, 0]
             rows.append(pool)
             states.append(moved)
+            groups.append(group)
         pool, z = np.concatenate(rows), np.concatenate(states)
         at = np.repeat(wanted, [len(part) for part in rows])
         exposure = law.at(own[pool], law.exposure[pool], at)
-        return self._assemble(adata, pool, z, at, exposure, law, kind=kind, rng=data_rng)
+        found = self._assemble(adata, pool, z, at, exposure, law, kind=kind, rng=data_rng)
+        if self.module.n_groups > 1:
+            names = [str(index) for index in range(self.module.n_groups)]
+            found.obs[ODEVAE_GROUP] = pd.Categorical.from_codes(np.concatenate(groups), names)
+        return found
 
     def _assemble(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,3 +176,26 @@ def check_baseline(adata: AnnData, keys: Sequence[str], subject_key: str | None,
                 "is one value for all rows of a subject."
             )
             raise ValueError(message)
+
+
+def warn_of_confounding(adata: AnnData, time_key: str, batch_key: str | None) -> None:
+    """Warn if batches fall apart into sets that share no time."""
+    if batch_key is None or batch_key not in adata.obs:
+        return
+    table = pd.crosstab(adata.obs[batch_key].astype(str), adata.obs[time_key]).to_numpy() > 0
+    names = sorted(adata.obs[batch_key].astype(str).unique())
+    reached: set[int] = {0}
+    while True:
+        times = table[sorted(reached)].any(0)
+        found = {int(row) for row in np.flatnonzero(table[:, times].any(1))}
+        if found == reached:
+            break
+        reached = found
+    if len(reached) < len(table):
+        one, other = ([names[i] for i in range(len(names)) if (i in reached) == inside] for inside in (True, False))
+        warnings.warn(
+            f"Batch and time are confounded: the batches {one} share no time with {other}. A change between them can "
+            "be a batch effect or dynamics; the model cannot tell which.",
+            UserWarning,
+            stacklevel=3,
+        )

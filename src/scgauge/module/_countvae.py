@@ -22,7 +22,7 @@ from scgauge.nn import (
     SparseRows,
     likelihood,
 )
-from scgauge.nn._count_log_likelihood import full_precision, limited
+from scgauge.nn._precision import full_precision, limited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
 
 from scgauge._core.compat import MODULE_KEYS
 from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
 from scgauge.module._countvae import CountVAE
-from scgauge.nn import solve
-from scgauge.nn.dynamics import ParameterNet, check_field, make_field, theta_names
+from scgauge.nn import GroupMixture, solve
+from scgauge.nn.dynamics import LocalLinear, Neural, ParameterNet, Potential, check_field, make_field, theta_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,11 @@ class ODEVAE(CountVAE):
 
     .. math::
 
-        \frac{dz}{dt} = f(t, z; \theta_i), \qquad \theta_i = \theta_0 + g(y_i)
+        \frac{dz}{dt} = f(t, z; \theta_i), \qquad \theta_i = \theta_{k(i)} + g(y_i)
 
-    with baseline variables :math:`y_i`. The decoder never sees the time, so that all change over time has to pass
+    with baseline variables :math:`y_i` and, if there are several, groups :math:`k(i)`: a cell stays in its group, which
+    is not observed; its probability follows from where the groups lie at the time of the cell
+    (:class:`~scgauge.nn.GroupMixture`). The decoder never sees the time, so that all change over time has to pass
     through the latent points. During joint training the loss is the negative ELBO plus the distance between latent
     points that were moved from one snapshot to another and those found there (see `matching_loss`).
 
@@ -51,6 +54,8 @@ class ODEVAE(CountVAE):
         Number of baseline variables.
     baseline_dropout
         Share of the baseline variables that is hidden at random in training.
+    n_groups
+        Number of groups with dynamics of their own.
     **network
         Passed to :class:`CountVAE`.
     """
@@ -66,6 +71,7 @@ class ODEVAE(CountVAE):
         dynamics_kwargs: dict[str, Any] | None = None,
         n_baseline: int = 0,
         baseline_dropout: float = 0.0,
+        n_groups: int = 1,
         **network: Any,
     ) -> None:
         super().__init__(n_input, **network)
@@ -75,7 +81,8 @@ class ODEVAE(CountVAE):
             options = dict(dynamics_kwargs or {})
             if isinstance(options.get("fixed"), dict):  # known rates are per unit of the user's time
                 options["fixed"] = {name: self.span * value for name, value in options["fixed"].items()}
-            self.field = make_field(dynamics, self.n_latent, n_context=min(n_baseline, self.n_latent), **options)
+            n_context = max(min(n_baseline, self.n_latent), n_groups if n_groups > 1 else 0)
+            self.field = make_field(dynamics, self.n_latent, n_context=n_context, **options)
         else:
             check_field(dynamics, self.n_latent)
             self.field = deepcopy(dynamics)
@@ -83,9 +90,12 @@ class ODEVAE(CountVAE):
         self.parameter_net = ParameterNet(
             len(theta_names(self.field)),
             n_baseline=n_baseline,
+            n_groups=n_groups,
             dropout=baseline_dropout,
             first=getattr(self.field, "first_theta", 0.0),
         )
+        self.n_groups = n_groups
+        self.groups = self._make_groups(len(times)) if n_groups > 1 else None
         if isinstance(dynamics, str) and hasattr(self.field, "memory"):
             last_gap = (float(times[-1]) - float(times[-2])) / self.span
             self.field.register_buffer("memory", torch.tensor(last_gap))
@@ -96,22 +106,74 @@ class ODEVAE(CountVAE):
         #: Energy distance of the forecast of the last snapshot for each memory that was tried.
         self.memory_scores: dict[float, float] = {}
 
+    def _make_groups(self, n_times: int) -> GroupMixture:
+        """Make the mixture; groups of a learned field are told apart by their parameters from the start."""
+        if not len(theta_names(self.field)):
+            message = (
+                f"n_groups={self.n_groups} was given, but the field {type(self.field).__name__} has no parameters "
+                "(n_theta is 0), in which groups could differ."
+            )
+            raise ValueError(message)
+        if isinstance(self.field, Neural | Potential | LocalLinear):
+            with torch.no_grad():
+                self.parameter_net.shared[:, : self.n_groups] += torch.eye(self.n_groups)
+        return GroupMixture(self.n_groups, n_times, self.n_latent)
+
     def scale_time(self, time: Any) -> Any:
         """Bring times of the user's unit to the scale on which the first training time is 0 and the last is 1."""
         return (time - self.origin) / self.span
 
-    def theta(self, n: int, baseline: Tensor | None = None) -> Tensor:
-        """Return the parameters of the dynamics of each of `n` cells, ``(n, n_theta)``."""
+    def theta(self, n: int, baseline: Tensor | None = None, group: Tensor | None = None) -> Tensor:
+        """Return the parameters of the dynamics of each of `n` cells, ``(n, n_theta)``.
+
+        `group` has a one in the column of each cell's group, ``(n, n_groups)``; it is needed if there are several.
+        """
         shared = self.parameter_net.shared
-        return self.parameter_net(shared.new_ones(n, 1), baseline if self.n_baseline else None)
+        if self.n_groups == 1:
+            group = shared.new_ones(n, 1)
+        elif group is None:
+            message = f"The module has {self.n_groups} groups; say which one each cell belongs to."
+            raise ValueError(message)
+        return self.parameter_net(group, baseline if self.n_baseline else None)
 
-    def velocity(self, t: Tensor, z: Tensor, baseline: Tensor | None = None) -> Tensor:
-        """Return the derivative of latent points ``(n, n_latent)`` by scaled time at scaled times ``(n,)``."""
-        return self.field(t[:, None], z, self.theta(len(z), baseline))
+    def group_probability(self, z: Tensor, t: Tensor) -> Tensor:
+        """Return the probability of each group of latent points at scaled times ``(n,)``, ``(n, n_groups)``."""
+        if self.groups is None:
+            return z.new_ones(len(z), 1)
+        return self.groups.probability(z, t, self.scale_time(self.times)).to(z)
 
-    def move(self, z: Tensor, start: Any, end: Any, *, baseline: Tensor | None = None, n_steps: int = 8) -> Tensor:
-        """Move latent points ``(n, n_latent)`` from one scaled time to another."""
-        return solve(self.field, z, start, end, self.theta(len(z), baseline), n_steps=n_steps)
+    def draw_groups(self, z: Tensor, t: Tensor) -> Tensor | None:
+        """Draw the group of each latent point, as rows of zeros and a one; ``None`` if there is one group only."""
+        if self.groups is None:
+            return None
+        drawn = torch.multinomial(self.group_probability(z.detach(), t), 1)[:, 0]
+        return one_hot(drawn, self.n_groups).to(z)
+
+    def velocity(self, t: Tensor, z: Tensor, baseline: Tensor | None = None, group: Tensor | None = None) -> Tensor:
+        """Return the derivative of latent points ``(n, n_latent)`` by scaled time at scaled times ``(n,)``.
+
+        With several groups and no `group`, it is the mean over them by their probability.
+        """
+        if self.n_groups == 1 or group is not None:
+            return self.field(t[:, None], z, self.theta(len(z), baseline, group))
+        total, probability = torch.zeros_like(z), self.group_probability(z, t)
+        for index in range(self.n_groups):
+            alone = one_hot(torch.full((len(z),), index, device=z.device), self.n_groups).to(z)
+            total = total + probability[:, [index]] * self.field(t[:, None], z, self.theta(len(z), baseline, alone))
+        return total
+
+    def move(
+        self,
+        z: Tensor,
+        start: Any,
+        end: Any,
+        *,
+        baseline: Tensor | None = None,
+        n_steps: int = 8,
+        group: Tensor | None = None,
+    ) -> Tensor:
+        """Move latent points ``(n, n_latent)`` of known groups from one scaled time to another."""
+        return solve(self.field, z, start, end, self.theta(len(z), baseline, group), n_steps=n_steps)
 
     def log_share(self, z: Tensor, batch_index: Tensor, **covariates: Tensor | None) -> Tensor:
         """Return the logarithm of the decoded shares of the library (other data: the decoded means or logits)."""
@@ -169,7 +231,8 @@ class ODEVAE(CountVAE):
             others = [other for other in range(n_times) if other != index]
             pool = neighbours if float(torch.rand(())) < 0.7 else others
             to[index] = pool[int(torch.randint(len(pool), ()))]
-        moved = self.move(z, self.scale_time(time), self.scale_time(times[to[source]]), baseline=baseline)
+        begin, end = self.scale_time(time), self.scale_time(times[to[source]])
+        moved = self.move(z, begin, end, baseline=baseline, group=self.draw_groups(z, begin))
         total, weight = z.new_zeros(()), 0
         for index in source.unique().tolist():
             mine = moved[source == index]

@@ -3,6 +3,7 @@
 from ._count_log_likelihood import count_log_likelihood
 from ._decoder import CountDecoder, DecoderOutput, LogSoftplus
 from ._encoder import Encoder
+from ._group_mixture import GroupMixture
 from ._jacobian import hutchinson_jacobian_norm, layer_jacobian_norm
 from ._layer_stack import ACTIVATIONS, ActivationName, LayerStack, TiedStack, weight_of
 from ._layers import CovariateLinear, FullyConnected
@@ -11,7 +12,7 @@ from ._linear_decoder import LinearDecoder, LinearHead
 from ._matching import MATCHINGS, Matching, MatchingName, make_matching
 from ._predicted_linear import PredictedLinear
 from ._smoothing import States, carry, combine, pairs_within
-from ._solve import affine_flow, affine_map, solve, solve_path, step_error
+from ._solve import affine_flow, affine_map, kinetic_energy, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Encoder",
     "FullyConnected",
     "GeneLikelihood",
+    "GroupMixture",
     "LayerStack",
     "LikelihoodSpec",
     "LinearDecoder",
@@ -44,6 +46,7 @@ __all__ = [
     "combine",
     "count_log_likelihood",
     "hutchinson_jacobian_norm",
+    "kinetic_energy",
     "layer_jacobian_norm",
     "likelihood",
     "make_matching",

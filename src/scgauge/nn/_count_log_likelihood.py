@@ -21,7 +21,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
 
 from scgauge.nn._fused_log_likelihood import FusedLogLikelihood
-from scgauge.nn._rising_factorial import RisingFactorials, log_rising_factorial, scaled_digamma_difference
+from scgauge.nn._precision import full_precision
+from scgauge.nn._rising_factorial import log_rising_factorial, scaled_digamma_difference
 
 if TYPE_CHECKING:
     from scgauge.nn._sparse_rows import SparseRows
@@ -75,24 +76,6 @@ def _is_fused(logits: Tensor, log_dispersion: Tensor | None, *others: Tensor | N
     return all(part.device.type == "cpu" and part.dtype == torch.float32 for part in parts)
 
 
-def full_precision(x: Tensor) -> Tensor:
-    """Return a tensor of a 16-bit type as float32, any other as it is."""
-    return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x
-
-
-#: Logarithms of variances and dispersions beyond this do not fit into float32 with their squares.
-LARGEST_LOG = 30.0
-
-
-def limited(log: Tensor) -> Tensor:
-    """Return logarithms within `LARGEST_LOG` on both sides; gradients pass as if nothing were limited, and lead back.
-
-    Inputs of no common scale (a covariate in the thousands) drive a first step to exponentials that overflow.
-    """
-    excess = log - log.clamp(-LARGEST_LOG, LARGEST_LOG)
-    return log - excess.detach()
-
-
 class _NonZero:
     """What the non-zero entries need: their log means, and of the dispersion the ratio of mean to it.
 
@@ -117,24 +100,16 @@ class _NonZero:
         shared = log_dispersion.dim() == 1
         self.log_theta = log_dispersion.index_select(0, x.columns) if shared else _take(log_dispersion, self.places)
         self.log_ratio = self.log_mean - self.log_theta
-        # Finding the large counts would halt a GPU, which has log-gamma functions to spare.
-        tabled = shared and not logits.is_cuda
-        self.factorials = RisingFactorials(self.counts, x.columns, log_dispersion) if tabled else None
 
     def log_probability(self) -> Tensor:
         """Return what a count adds to the log-probability of a zero."""
-        if self.factorials is not None:
-            rising = self.factorials.log()
-        else:
-            rising = log_rising_factorial(self.counts, self.log_theta.exp(), self.log_theta)
-            rising -= torch.lgamma(self.counts + 1)
+        rising = log_rising_factorial(self.counts, self.log_theta.exp(), self.log_theta)
+        rising -= torch.lgamma(self.counts + 1)
         return rising.addcmul_(self.counts, logsigmoid(self.log_ratio))
 
     def slopes(self) -> tuple[Tensor, Tensor]:
         """Return its derivatives by the log mean and by the log dispersion."""
         left = self.counts * torch.sigmoid(-self.log_ratio)
-        if self.factorials is not None:
-            return left, self.factorials.slope() - left
         return left, scaled_digamma_difference(self.counts, self.log_theta.exp()) - left
 
 

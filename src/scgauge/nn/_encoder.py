@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from scgauge.nn._count_log_likelihood import full_precision, limited
 from scgauge.nn._layers import FullyConnected
+from scgauge.nn._precision import full_precision, limited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,6 @@ class Encoder(nn.Module):
         Passed to `FullyConnected`.
     """
 
-    variance_floor = VARIANCE_FLOOR
-
     def __init__(self, n_in: int, n_out: int, *, n_hidden: int = 128, **layers: Any) -> None:
         super().__init__()
         self.layers = FullyConnected(n_in, n_hidden, **layers)
@@ -45,7 +43,11 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor | SparseRows, codes: Sequence[Tensor] = ()) -> Normal:
         """Return the Gaussian of each cell; mean and scale ``(n_cells, n_out)``."""
-        h = self.layers(x, codes)
-        mean, log_variance = full_precision(self.mean(h)), full_precision(self.log_variance(h))
+        mean, variance = self.moments(self.layers(x, codes))
         # What is wrong with a Gaussian shows in the loss; checking each costs as much as the layer.
-        return Normal(mean, (torch.exp(limited(log_variance)) + VARIANCE_FLOOR).sqrt(), validate_args=False)
+        return Normal(mean, variance.sqrt(), validate_args=False)
+
+    def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the Gaussian from the last hidden layer, ``(n_cells, n_out)`` each."""
+        log_variance = limited(full_precision(self.log_variance(hidden)))
+        return full_precision(self.mean(hidden)), torch.exp(log_variance) + VARIANCE_FLOOR

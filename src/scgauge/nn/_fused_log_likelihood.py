@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from scgauge.nn._fused_rows import LARGEST, backward_rows, forward_rows
-from scgauge.nn._rising_factorial import RisingFactorials
+from scgauge.nn._fused_rows import LARGEST, backward_rows, forward_rows, rising_factorials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +31,7 @@ def _pool(n: int) -> ThreadPoolExecutor:
 def _blocks(n_cells: int, n_genes: int) -> list[tuple[int, int]]:
     """Return first and last row of the block of each thread, of which torch says how many there may be."""
     n = max(1, min(torch.get_num_threads(), n_cells, n_cells * n_genes // _ENTRIES_PER_THREAD))
-    bounds = np.linspace(0, n_cells, n + 1).astype(int)
-    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+    return [(n_cells * i // n, n_cells * (i + 1) // n) for i in range(n)]
 
 
 def _in_threads(function: Callable[..., None], calls: list[tuple]) -> None:
@@ -58,18 +56,20 @@ class FusedLogLikelihood(torch.autograd.Function):
         normalise: bool,  # noqa: FBT001 - torch passes arguments by position
     ) -> Tensor:
         logits = logits.contiguous()
-        factorials = RisingFactorials(x.values.float(), x.columns, log_dispersion)
         theta = log_dispersion.exp()
         inverse = (-log_dispersion).exp().clamp_(max=float(LARGEST))
         zi = logits.new_empty(0, 0) if zi_logits is None else zi_logits.contiguous()
         shares, result = torch.empty_like(logits), logits.new_empty(len(logits))
-        ctx.x, ctx.normalise, ctx.factorials = x, normalise, factorials
         ctx.save_for_backward(shares, log_exposure, log_dispersion, theta, inverse, zi)
-        cells = _arrays(x.offsets, x.columns, x.values.float(), factorials.log())
+        cells = (*_arrays(logits, log_exposure.reshape(-1), zi), normalise)
         dispersion = _arrays(log_dispersion, theta, inverse)
-        inputs = (*_arrays(logits, log_exposure.reshape(-1)), dispersion, *_arrays(zi), normalise, *cells)
+        offsets, *entries = _arrays(x.offsets, x.columns, x.values.float())
+        logs, slopes = np.empty_like(entries[1]), np.empty_like(entries[1])
+        rising_factorials(*entries, *dispersion[:2], logs, slopes)
+        ctx.normalise, ctx.entries = normalise, (offsets, *entries, slopes)
         outputs = _arrays(shares, result)
-        _in_threads(forward_rows, [(*block, *inputs, *outputs) for block in _blocks(*logits.shape)])
+        blocks = _blocks(*logits.shape)
+        _in_threads(forward_rows, [(block, cells, dispersion, (offsets, *entries, logs), outputs) for block in blocks])
         return result
 
     @staticmethod
@@ -80,15 +80,15 @@ class FusedLogLikelihood(torch.autograd.Function):
         by_exposure = torch.empty_like(log_exposure)
         blocks = _blocks(*shares.shape)
         by_dispersion = shares.new_zeros(len(blocks), shares.shape[1])
-        x: SparseRows = ctx.x
-        cells = _arrays(x.offsets, x.columns, x.values.float(), ctx.factorials.slope(), grad.contiguous())
+        cells = (*_arrays(shares, log_exposure.exp().reshape(-1), zi), ctx.normalise)
         dispersion = _arrays(log_dispersion, theta, inverse)
-        inputs = (*_arrays(shares, log_exposure.exp().reshape(-1)), dispersion, *_arrays(zi), ctx.normalise, *cells)
+        (by_cell,) = _arrays(grad.contiguous())
         outputs = _arrays(by_logits, by_exposure.reshape(-1), by_zi)
-        _in_threads(
-            backward_rows,
-            [(*block, *inputs, *outputs, by_dispersion[i].numpy()) for i, block in enumerate(blocks)],
-        )
+        calls = [
+            (block, cells, dispersion, ctx.entries, by_cell, (*outputs, of_block.numpy()))
+            for block, of_block in zip(blocks, by_dispersion, strict=True)
+        ]
+        _in_threads(backward_rows, calls)
         by_zi_logits = by_zi if len(zi) else None
         return by_logits, by_exposure, by_dispersion.sum(0), by_zi_logits, None, None
 

@@ -20,6 +20,9 @@ f32, i32 = np.float32, np.int32
 
 #: Largest finite number.
 LARGEST = f32(np.finfo(f32).max)
+#: Counts up to here are read from a table, which costs more the larger it is.
+_TABLED = 8
+_HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 
 def _compile(*liberties: str, **others: Any) -> Any:
@@ -192,23 +195,69 @@ def _ratios(shares: Any, exposure: Any, inverse_theta: Any, ratio: Any) -> None:
         ratio[g] = _smaller(shares[g] * exposure * inverse_theta[g], LARGEST)
 
 
+@_inlined
+def _stirling(x: Any) -> Any:
+    """Return what log gamma is above its leading terms, exact to 1e-11 for `x` from 8."""
+    square = x * x
+    return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / (1680 * square)) / square) / square) / x
+
+
+@_inlined
+def _slope_of_stirling(x: Any) -> Any:
+    square = x * x
+    return -(1 / 12 - (1 / 120 - (1 / 252 - 1 / (240 * square)) / square) / square) / square
+
+
+@_inlined
+def _log_factorial(x: Any) -> Any:
+    return (x + 0.5) * np.log(x) - x + _HALF_LOG_TAU + _stirling(x)
+
+
 @_compiled
-def forward_rows(  # noqa: PLR0913 - arrays, which numba takes one by one
-    first: Any,
-    last: Any,
-    logits: Any,
-    log_exposure: Any,
-    dispersion: Any,
-    zi_logits: Any,
-    normalise: Any,
-    offsets: Any,
-    columns: Any,
-    counts: Any,
-    rising: Any,
-    shares: Any,
-    log_likelihood: Any,
-) -> None:
-    """Write shares and log-likelihood of the cells from `first` to `last`."""
+def rising_factorials(columns: Any, counts: Any, log_theta: Any, theta: Any, logs: Any, slopes: Any) -> None:
+    """Write what `scgauge.nn._rising_factorial` says of each non-zero count: log less log factorial, and slope.
+
+    Small counts are read from a table of counts x genes, whose rows are sums of few terms. Large ones go on from its
+    last row by Stirling's series, which needs no case for a small or a large theta there.
+    """
+    n_genes = len(theta)
+    log_table, slope_table = np.empty((_TABLED, n_genes), f32), np.empty((_TABLED, n_genes), f32)
+    for g in range(n_genes):
+        log_table[0, g] = log_theta[g]
+        slope_table[0, g] = f32(1)
+    for k in range(1, _TABLED):
+        step = f32(k)
+        for g in range(n_genes):
+            log_table[k, g] = log_table[k - 1, g] + _log1p((theta[g] - f32(1)) / (step + f32(1)))
+            slope_table[k, g] = slope_table[k - 1, g] + theta[g] / (theta[g] + step)
+    last = _TABLED - 1
+    last_log_factorial = _log_factorial(float(_TABLED))
+    for j in range(len(counts)):
+        g, x = columns[j], float(counts[j])
+        if x <= _TABLED:
+            k = int(x) - 1
+            logs[j], slopes[j] = log_table[k, g], slope_table[k, g]
+        else:
+            low, more = float(theta[g]) + _TABLED, x - _TABLED
+            high, growth = low + more, np.log1p(more / low)
+            rising = (high - 0.5) * growth + more * (np.log(low) - 1) + (_stirling(high) - _stirling(low))
+            logs[j] = log_table[last, g] + (rising - (_log_factorial(x) - last_log_factorial))
+            slope = growth + 0.5 * more / (low * high) + (_slope_of_stirling(high) - _slope_of_stirling(low))
+            slopes[j] = slope_table[last, g] + theta[g] * slope
+
+
+@_compiled
+def forward_rows(block: Any, cells: Any, dispersion: Any, entries: Any, outputs: Any) -> None:
+    """Write shares and log-likelihood of the cells of a block, from its first to before its last.
+
+    `cells` are logits, log exposure, logits of structural zeros (empty without) and whether to normalise;
+    `dispersion` the logs, themselves and their inverses; `entries` offsets of cells, columns, counts, and logs of the
+    rising factorials at the non-zero ones; `outputs` shares and log-likelihood.
+    """
+    first, last = block
+    logits, log_exposure, zi_logits, normalise = cells
+    offsets, columns, counts, rising = entries
+    shares, log_likelihood = outputs
     log_theta, theta, inverse_theta = dispersion
     n_genes = logits.shape[1]
     inflated = len(zi_logits) > 0
@@ -249,25 +298,17 @@ def forward_rows(  # noqa: PLR0913 - arrays, which numba takes one by one
 
 
 @_compiled
-def backward_rows(  # noqa: PLR0913
-    first: Any,
-    last: Any,
-    shares: Any,
-    exposure: Any,
-    dispersion: Any,
-    zi_logits: Any,
-    normalise: Any,
-    offsets: Any,
-    columns: Any,
-    counts: Any,
-    slopes: Any,
-    grad: Any,
-    by_logits: Any,
-    by_exposure: Any,
-    by_zi_logits: Any,
-    by_dispersion: Any,
-) -> None:
-    """Write the gradients of the cells from `first` to `last`; add up those by the dispersion."""
+def backward_rows(block: Any, cells: Any, dispersion: Any, entries: Any, grad: Any, outputs: Any) -> None:
+    """Write the gradients of the cells of a block; add up those by the dispersion.
+
+    As `forward_rows`, but for shares and exposure in `cells`, slopes of the rising factorials in `entries`, the
+    gradient of each log-likelihood, and in `outputs` the gradients by logits, exposure, logits of structural zeros and
+    dispersion.
+    """
+    first, last = block
+    shares, exposure, zi_logits, normalise = cells
+    offsets, columns, counts, slopes = entries
+    by_logits, by_exposure, by_zi_logits, by_dispersion = outputs
     _, theta, inverse_theta = dispersion
     n_genes = shares.shape[1]
     inflated = len(zi_logits) > 0

@@ -16,6 +16,7 @@ from ._embedding_quality import embedding_quality
 from ._factor_scatter import factor_scatter
 from ._factor_stability import factor_stability
 from ._generative_uses import augmentation_gain, imputation_score
+from ._groups import groups
 from ._held_out_time import held_out_time
 from ._history import history
 from ._individual_trajectories import individual_trajectories
@@ -56,6 +57,7 @@ __all__ = [
     "embedding_quality",
     "factor_scatter",
     "factor_stability",
+    "groups",
     "held_out_time",
     "history",
     "imputation_score",

@@ -4,15 +4,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from scgauge._core.checks import check_adata
 from scgauge._core.keys import IG
-from scgauge.pl._figure import close_axes, open_axes, tidy
+from scgauge.pl._figure import NEUTRAL, close_axes, open_axes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from scgauge.pl._figure import Drawn
@@ -41,7 +44,17 @@ def _bars(panel: Axes, target: str, values: pd.Series, signed: pd.Series, null: 
     panel.tick_params(axis="y", length=0)
     panel.locator_params(axis="x", nbins=3)
     if np.isfinite(null):
-        panel.axvline(null, color="#404040", linestyle="--", linewidth=1)
+        panel.axvline(null, color=NEUTRAL, linestyle="--", linewidth=1)
+
+
+def _legend(panel: Axes, *, has_null: bool) -> None:
+    """Say what colours and line mean, to the right of the panel."""
+    handles: list[Artist] = [Patch(color=_UP, label="raises the output"), Patch(color=_DOWN, label="lowers the output")]
+    if has_null:
+        handles.append(
+            Line2D([], [], color=NEUTRAL, linestyle="--", linewidth=1, label="95 % of genes,\nshuffled weights")
+        )
+    panel.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize="small")
 
 
 def attribution(
@@ -128,6 +141,7 @@ def attribution(
         _bars(panel, name, top[name], signed[name], nulls[name])
     tidy(panels)
     panels[len(panels) // 2].set_xlabel("mean |attribution|")
+    _legend(panels[-1], has_null=bool(np.isfinite(nulls[chosen]).any()))
     return close_axes(panels, ax=ax, show=show, return_fig=return_fig)
 
 

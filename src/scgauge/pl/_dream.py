@@ -87,8 +87,8 @@ def _path(panel: Axes, result: AnnData) -> None:
     notes: dict[str, Any] = result.uns[DREAM]
     obs = result.obs
     mean, sd = float(notes["output_mean"]), float(notes["output_sd"])
-    panel.axhspan(mean - 2 * sd, mean + 2 * sd, color=BACKGROUND, zorder=0)
-    panel.axhline(mean, color=NEUTRAL, linewidth=0.8, linestyle="--")
+    panel.axhspan(mean - 2 * sd, mean + 2 * sd, color=BACKGROUND, zorder=0, label="cells, 2 SD")
+    panel.axhline(mean, color=NEUTRAL, linewidth=0.8, linestyle="--", label="cells, mean")
     panel.plot(obs["distance"], obs["output"], color="black", marker=".", markersize=4, linewidth=1)
     if "predicted" in obs:
         labels = obs["predicted"].astype(str).to_numpy()
@@ -97,4 +97,5 @@ def _path(panel: Axes, result: AnnData) -> None:
             panel.plot(*at, "o", color=_UP, markersize=6)
             panel.annotate(labels[row], at, (6, -9), textcoords="offset points", fontsize="small", color=_UP)
     panel.set_xlabel("distance from the start")
+    panel.legend(loc="lower right", frameon=False, fontsize="small")
     panel.set_ylabel(str(notes["target"]))

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from scgauge._core.checks import check_adata, check_obs_key, check_obsm_key
 from scgauge.metrics._points import as_groups
+from scgauge.pl._embedding_quality import basis_name
 from scgauge.pl._figure import (
     BACKGROUND,
     LEGEND_ROWS,
@@ -144,8 +145,7 @@ def embedding_overlay(
         axes[1].scatter(x, y, c=shades[codes[order]], zorder=2, **dots)
         _legend(axes[1], {**colors, "synthetic": BACKGROUND}, title=groupby)
 
-    name = basis.removeprefix("X_")
-    name = name.upper() if name.lower() in {"umap", "pca"} else name
+    name = basis_name(basis)
     for panel in axes:
         panel.set(xticks=[], yticks=[], xlabel=f"{name} 1", ylabel=f"{name} 2")
         panel.spines[["top", "right"]].set_visible(False)

@@ -133,11 +133,12 @@ def augmentation_gain(
     sizes = np.sort(rows["n_kept"].unique())
     for number, kind in enumerate(kinds):
         part = rows[rows["added"] == kind]
-        place = np.searchsorted(sizes, part["n_kept"]) + 0.06 * (number - (len(kinds) - 1) / 2)
+        shift = 0.04 * (number - (len(kinds) - 1) / 2)
+        place = np.searchsorted(sizes, part["n_kept"]) + shift
         panel.scatter(place, part["value"], s=14, color=colors[kind], alpha=0.6, linewidths=0)
         mean = part.groupby("n_kept")["value"].mean()
         width = 3 if kind == "synthetic cells" else 1.5
-        panel.plot(np.searchsorted(sizes, mean.index), mean, color=colors[kind], linewidth=width, label=kind)
+        panel.plot(np.searchsorted(sizes, mean.index) + shift, mean, color=colors[kind], linewidth=width, label=kind)
     panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     panel.set(xlabel="real cells of the label", ylabel=statistic.replace("_", " "))
     panel.legend(frameon=False, fontsize="small", title="added", loc="upper left", bbox_to_anchor=(1.0, 1.02))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from scgauge._core.checks import check_adata
 from scgauge._core.keys import HELD_OUT_TIME
@@ -113,6 +114,8 @@ def held_out_time(
         part = scores[(scores["space"] == space) & (scores["statistic"] == statistic)]
         _panel(panel, part, times, label, names=position == 0)
     handles, labels = panels[1].get_legend_handles_labels()
+    handles.append(Line2D([], [], color=NEUTRAL, linewidth=1, linestyle="--"))
+    labels.append("floor: half the\nreal cells")
     panels[1].legend(
         handles, labels, title=f"held-out {result['params']['time_key']}", loc="upper left",
         bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize="small", alignment="left",

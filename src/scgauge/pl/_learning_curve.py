@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from scgauge.pl._figure import NEUTRAL, REAL, close_axes, group_colors, open_axes, tidy
@@ -29,7 +30,7 @@ def learning_curve(
 
     One panel for each family of properties and one line for each property, the mean over its statistics and over seeds;
     bands reach from the smallest to the largest seed. The blue line at 0 is what real cells score, the dashed line at 1
-    what a copy scores that has the property wrong. Scores beyond 2 are drawn at 2.
+    what a copy scores that has the property wrong. Scores beyond the axis are triangles at its end.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def learning_curve(
         _family(panel, found[found["family"] == family])
         panel.set_title(family, fontsize="medium")
         panel.set_xlabel("Training cells")
-    panels[0].set_ylabel("Scaled score")
+    panels[0].set_ylabel("Scaled score\n(0: as real cells, 1: as the wrong copy)")
     tidy(panels)
     return close_axes(panels, ax=ax, show=show, return_fig=return_fig)
 
@@ -90,13 +91,16 @@ def _family(panel: Axes, table: pd.DataFrame) -> None:
     names = list(dict.fromkeys(table["property"]))
     colors = group_colors(names)
     for name in names:
-        by_seed = table[table["property"] == name].groupby(["n_obs", "seed"])["scaled"].mean().clip(_LOW, _HIGH)
-        curve = by_seed.groupby(level="n_obs").agg(["mean", "min", "max"])
+        by_seed = table[table["property"] == name].groupby(["n_obs", "seed"])["scaled"].mean()
+        means = by_seed.groupby(level="n_obs").mean()
+        curve = by_seed.clip(_LOW, _HIGH).groupby(level="n_obs").agg(["mean", "min", "max"])
         panel.fill_between(curve.index, curve["min"], curve["max"], color=colors[name], alpha=0.15, linewidth=0)
         panel.plot(curve.index, curve["mean"], "o-", color=colors[name], markersize=4, linewidth=1.4, label=name)
+        for beyond, end, marker in ((means > _HIGH, _HIGH - 0.04, "^"), (means < _LOW, _LOW + 0.04, "v")):
+            panel.plot(curve.index[beyond], np.full(int(beyond.sum()), end), marker, color=colors[name], markersize=7)
     panel.set_xscale("log")
     sizes = sorted(table["n_obs"].unique())
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45 if len(sizes) > 4 else 0)
     panel.set_xticks([], minor=True)
     panel.set_ylim(_LOW, _HIGH)
-    panel.legend(frameon=False, fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)
+    panel.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from scgauge.pl._figure import NEUTRAL, REAL, close_axes, open_axes, tidy
 from scgauge.tl import PatternMap
 
@@ -62,8 +64,9 @@ def pattern_map(
             _expressed(row.pattern, result.genes), (row.x, row.y), xytext=(1.06, height), textcoords="axes fraction",
             ha="left", va="center", fontsize="x-small", arrowprops=line,
         )  # fmt: skip
-    panel.margins(0.2)
-    panel.set_aspect("equal", adjustable="datalim")
+    half = 0.7 * max(np.ptp(table["x"]), np.ptp(table["y"]), 1e-6)
+    middle = {axis: (table[axis].min() + table[axis].max()) / 2 for axis in "xy"}
+    panel.set(**{f"{axis}lim": (at - half, at + half) for axis, at in middle.items()}, aspect="equal")
     panel.set_xlabel("first coordinate")
     panel.set_ylabel("second coordinate")
     panel.set_title(

@@ -106,7 +106,9 @@ def _height(padj: Any) -> np.ndarray:
 def _volcano(panel: Axes, table: pd.DataFrame, n_names: int) -> None:
     x, y = table["difference"].to_numpy(), _height(table["padj"])
     is_active = table["active"].to_numpy(dtype=bool)
-    panel.scatter(x[~is_active], y[~is_active], s=14, color=BACKGROUND, linewidths=0, label="other")
+    panel.scatter(
+        x[~is_active], y[~is_active], s=14, color=BACKGROUND, linewidths=0, label=None if is_active.all() else "other"
+    )
     panel.scatter(x[is_active], y[is_active], s=20, color=REAL, linewidths=0, label="active")
     panel.axvline(0, color=NEUTRAL, linewidth=0.7)
     panel.axhline(-np.log10(0.05), color=NEUTRAL, linewidth=0.7, linestyle="--")
@@ -120,14 +122,20 @@ def _volcano(panel: Axes, table: pd.DataFrame, n_names: int) -> None:
             at -= 0.045 * height
         taken.append((x[index], at))
         right = x[index] < x.min() + 0.7 * width
+        # A name that had to move is led to its point.
+        line = (
+            {"arrowstyle": "-", "color": NEUTRAL, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1}
+            if at < y[index]
+            else None
+        )
         panel.annotate(
             str(table["signature"].iloc[index]),
-            (x[index], at),
-            xytext=(5 if right else -5, 0),
-            textcoords="offset points",
+            (x[index], y[index]),
+            xytext=(x[index] + (0.02 if right else -0.02) * width, at),
             ha="left" if right else "right",
             va="center",
             fontsize="x-small",
+            arrowprops=line,
         )
     panel.set(xlabel="difference of mean activities", ylabel="$-\\log_{10}$ adjusted p")
     panel.locator_params(axis="x", nbins=5)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.text import Annotation
 
 from scgauge._core.checks import check_adata
 from scgauge._core.keys import SIGNATURES
@@ -96,6 +97,7 @@ def signatures(
     position = {gene: row for row, gene in enumerate(adata.var_names.astype(str))}
     table = result["genes"]
     rng = np.random.default_rng(0)
+    gap = 0.05 * max(np.nanmax(standard[:, chosen]) - np.nanmin(standard[:, chosen]), 1.0)
     for place, node in enumerate(chosen):
         values = standard[:, node]
         jitter = place + rng.uniform(-0.14, 0.14, len(values))
@@ -104,24 +106,29 @@ def signatures(
             part = table[(table["node"].astype(str) == names[node]) & (table["sign"] == sign)]
             rows = np.array([position[str(gene)] for gene in part["gene"]], dtype=int)
             panel.scatter(jitter[rows], values[rows], s=10, color=color, linewidths=0)
-            _name(panel, place + 0.2, values[rows[:n_names]], part["gene"].astype(str).to_numpy()[:n_names], sign)
+            named = rows[:n_names]
+            points = np.column_stack([jitter[named], values[named]])
+            _name(panel, place + 0.2, points, part["gene"].astype(str).to_numpy()[:n_names], sign, gap)
     cutoff = float(result["params"]["cutoff"])
     for level in (-cutoff, cutoff):
         panel.axhline(level, color=NEUTRAL, linewidth=0.7, linestyle="--")
     panel.set_xticks(range(len(chosen)), [names[node] for node in chosen], rotation=45 if len(chosen) > 6 else 0)
     panel.set(xlim=(-0.4, len(chosen) - 0.1), ylabel="weight (SD from the mean of the node)")
     panel.set_title(f"{result['params']['model']}, {result['params']['side']}", loc="left", fontsize="medium")
-    panel.margins(y=0.08)
+    low, high = panel.get_ylim()
+    heights = [text.xyann[1] for text in panel.texts if isinstance(text, Annotation)]
+    panel.set_ylim(min([low, *heights]) - gap, max([high, *heights]) + gap)
     tidy([panel])
     return close_axes([panel], ax=ax, show=show, return_fig=return_fig)
 
 
-def _name(panel: Axes, x: float, heights: np.ndarray, genes: np.ndarray, sign: int) -> None:
-    """Write names of genes beside their points, far enough from each other."""
-    low, high = panel.get_ylim()
-    gap = 0.045 * max(high - low, 8.0)
-    last = None
-    for height, gene in zip(heights, genes, strict=True):
-        at = height if last is None or sign * (last - height) >= gap else last - sign * gap
-        panel.annotate(gene, (x, at), fontsize="x-small", va="center", annotation_clip=False)
-        last = at
+def _name(panel: Axes, x: float, points: np.ndarray, genes: np.ndarray, sign: int, gap: float) -> None:
+    """Write names of genes beside their points, away from zero as far as it takes to keep them apart."""
+    line = {"arrowstyle": "-", "color": NEUTRAL, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)}
+    last = -np.inf
+    for row in np.argsort(sign * points[:, 1], kind="stable"):
+        last = max(sign * points[row, 1], last + gap)
+        panel.annotate(
+            genes[row], points[row], xytext=(x, sign * last), fontsize="x-small", va="center", arrowprops=line,
+            annotation_clip=False,
+        )  # fmt: skip

@@ -60,7 +60,8 @@ def synthetic_quality(
 
     One row for each statistic of :func:`scgauge.tl.synthetic_quality`. The blue line at 0 is what real cells score, the
     dashed line at 1 what a copy scores that has the property wrong; left is better, and bars are two standard errors.
-    Triangles lie beyond the axis. A row without a dot cannot tell real cells from the copy with so few cells.
+    Triangles lie beyond the axis. Where real cells and the copy score alike, because cells are few or the copy keeps
+    the property, a score between them says nothing. The title has the mean of each family.
 
     Parameters
     ----------
@@ -115,6 +116,11 @@ def synthetic_quality(
     for position, (name, table) in enumerate(tables.items()):
         shift = 0.0 if single else 0.5 * (position + 0.5) / len(tables) - 0.25
         _dots(panel, table.reindex(index), shift, "#222222" if single else colors[name])
+    nowhere = np.all([table.reindex(index)["scaled"].isna().to_numpy() for table in tables.values()], axis=0)
+    for row in np.flatnonzero(nowhere).tolist():
+        panel.text(
+            0.03, row, "real cells and copy score alike", va="center", fontsize="x-small", style="italic", color=NEUTRAL
+        )
     panel.set_xlim(_LOW, _HIGH)
     panel.set_xlabel("Scaled score (0: as real cells, 1: as the wrong copy)")
     panel.set_yticks(range(len(index)), _names(index), fontsize="small")
@@ -166,4 +172,4 @@ def _overall(panel: Axes, overall: pd.DataFrame, group: str) -> None:
     """Name the mean of each family in the title."""
     means = overall[overall["group"] == group].set_index("family")["scaled"]
     text = "   ".join(f"{family} {value:.2f}" for family, value in means.items())
-    panel.set_title((f"{group}:   " if group else "") + text, loc="left", fontsize="small")
+    panel.set_title(f"{group + ', ' if group else ''}mean:   {text}", loc="left", fontsize="small")

@@ -21,6 +21,8 @@ _NAMES = {
     "frac_a": "Cramér statistic, kernel A",
     "frac_b": "Cramér statistic, kernel B",
 }
+#: From so many times the largest permuted statistic on, the axis is logarithmic: the histogram would be a line.
+_FAR = 4
 
 
 def two_sample(
@@ -33,7 +35,8 @@ def two_sample(
     """Draw the statistic of a two-sample test against those of permuted samples.
 
     The histogram is what the statistic would be if both samples came from one distribution; the line is what it is.
-    With the sliced method a band shows two standard errors of the statistic over random lines.
+    The axis is logarithmic where that is far off. With the sliced method a band shows two standard errors of the
+    statistic over random lines.
 
     Parameters
     ----------
@@ -72,7 +75,11 @@ def two_sample(
         message = "`result` has no permutations to draw. Run: scgauge.tl.two_sample_test(..., n_permutations=199)"
         raise ValueError(message)
     (panel,) = open_axes(1, ax, panel_size=(5.2, 3.0))
-    panel.hist(result.null, bins="auto", color="#B8B8B8", label="permuted")
+    far = result.null.min() > 0 and result.statistic > _FAR * result.null.max()
+    bins = np.geomspace(result.null.min(), result.null.max(), 21).tolist() if far else "auto"
+    panel.hist(result.null, bins=bins, color="#B8B8B8", label="permuted")
+    if far:
+        panel.set_xscale("log")
     panel.axvline(result.statistic, color=SYNTHETIC, linewidth=2, label="observed")
     if result.error > 0:
         ends = result.statistic - 2 * result.error, result.statistic + 2 * result.error

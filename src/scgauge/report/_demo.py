@@ -13,10 +13,10 @@ from scgauge._core import keys
 from scgauge._core.rng import seeded
 from scgauge._core.store import store
 from scgauge._core.threads import threads_for
+from scgauge._core.whole_files import finished_together
 from scgauge.report._cells import open_cells, rows_to_show, where
 from scgauge.report._figures import joint_umap, save_marginals, save_training, save_umap, size_on_page
 from scgauge.report._fit import Settings, longest_run, train_and_draw
-from scgauge.report._folder import finished_together
 from scgauge.report._page import code, render, subject, versions
 from scgauge.report._quiet import quiet
 from scgauge.report._write import write

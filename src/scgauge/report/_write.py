@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 
 from scgauge._core.rng import seeded
 from scgauge._core.threads import threads_for
+from scgauge._core.whole_files import finished_together
 from scgauge.report import sections
-from scgauge.report._folder import finished_together
 from scgauge.report._page import render, versions
 from scgauge.report._quiet import quiet
 from scgauge.report._read import FOUND, WORDS, found

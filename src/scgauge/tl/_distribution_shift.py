@@ -10,6 +10,7 @@ from scipy import sparse
 from scgauge._core.checks import check_adata, check_finite, check_obs_key, check_obsm_key, check_same_genes
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics import mean_decomposition
 from scgauge.tl._cell_space import CellSpace, kind_of
 from scgauge.tl._shift_names import name_shifts, questions_of
@@ -54,6 +55,8 @@ class DistributionShift:
     questions: pd.DataFrame
     genes: pd.DataFrame
     params: dict[str, Any]
+
+    __repr__ = short_repr
 
 
 def distribution_shift(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from scgauge._core.arguments import InfiniteFloat
     from scgauge._core.model_protocol import Adapter
 
 #: Cells from which the scale of the data is learnt.
@@ -50,7 +51,7 @@ def dream(  # noqa: PLR0913 - two of them are not counted: rng, progress
     penalty: float = 0.25,
     n_directions: int = 30,
     n_steps: int = 200,
-    tolerance: float = 1e-4,
+    tolerance: InfiniteFloat = 1e-4,
     rng: RNG = None,
     progress: bool = True,
 ) -> AnnData:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from scgauge._core.checks import check_adata, check_finite, check_obs_numbers
 from scgauge._core.keys import HELD_OUT_TIME
 from scgauge._core.matrix import as_rows, get_matrix, stored_values
+from scgauge._core.optional import need
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
 from scgauge.tl._held_out_scores import Space, floor_scores, naive_predictions, scores
@@ -167,6 +168,7 @@ def held_out_time(
             "ones: model.predict_state(earlier_visits, times=..., start='previous')"
         )
         raise ValueError(message)
+    need("ot", extra="ot", purpose="the scores of held-out times")  # now, not after minutes of training
     check_finite(adata, setup.get("layer"))
     x = as_rows(get_matrix(adata, setup.get("layer")))
     own = check_obs_numbers(adata, time_key, argument="time_key")

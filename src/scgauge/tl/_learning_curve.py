@@ -12,10 +12,10 @@ from tqdm.auto import tqdm
 from scgauge._core.checks import check_adata
 from scgauge._core.compat import EXACT_NUMBERS
 from scgauge._core.rng import RNG, generator
+from scgauge._core.whole_files import finished_file
 from scgauge.tl._refit import fit_again
 from scgauge.tl._sample import sample
 from scgauge.tl._synthetic_quality import synthetic_quality
-from scgauge.train import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -175,9 +175,8 @@ def _sizes(sizes: Sequence[int] | None, n_train: int) -> list[int]:
 
 def _keep(table: pd.DataFrame, path: Path) -> None:
     """Write all finished refits beside the file and move them there: a kill leaves no half of a refit behind."""
-    partial = path.with_name(f"{path.name}.partial")
-    table.to_csv(partial, index=False)
-    replace_file(partial, path)
+    with finished_file(path) as unfinished:
+        table.to_csv(unfinished, index=False)
 
 
 def _read(path: str | Path | None) -> pd.DataFrame | None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scgauge._core.adapter import adapt
+from scgauge._core.short_repr import short_repr
 from scgauge.metrics import match_loadings
 from scgauge.model._factors import can_rotate, factors_of
 
@@ -35,6 +36,8 @@ class FactorMatching:
     matches: pd.DataFrame
     stability: pd.DataFrame
     rotation: str | None
+
+    __repr__ = short_repr
 
 
 def match_factors(models: Sequence[Any], *, rotation: Rotation | None = "varimax") -> FactorMatching:

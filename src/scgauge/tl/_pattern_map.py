@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.spatial.distance import jensenshannon
 
 from scgauge._core.rng import RNG, generator
+from scgauge._core.short_repr import short_repr
 from scgauge.tl._latent_gene_pairs import as_text, check_pairs, pairs_of, patterns_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class PatternMap:
     distances: pd.DataFrame
     genes: list[str]
     explained: float
+
+    __repr__ = short_repr
 
 
 def pattern_map(

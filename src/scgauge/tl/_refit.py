@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from scgauge._core.adapter import shell
@@ -31,7 +32,10 @@ def fit_again(fit: Any, adata: AnnData, seed: int) -> Any:
     TypeError
         If `fit` is neither a function nor a model that knows how it was trained.
     """
-    if hasattr(fit, "init_params_") or not callable(fit):
-        return refit(fit, adata, seed=seed)
-    with seeded(seed):
-        return fit(shell(adata), seed)
+    with warnings.catch_warnings():
+        # Among a part of the cells, which the user did not choose, some genes have no count.
+        warnings.filterwarnings("ignore", message=r"\d+ of \d+ genes have no count in any cell", category=UserWarning)
+        if hasattr(fit, "init_params_") or not callable(fit):
+            return refit(fit, adata, seed=seed)
+        with seeded(seed):
+            return fit(shell(adata), seed)

@@ -6,11 +6,12 @@ from ._boltzmann_plan import BoltzmannPlan
 from ._cell_loader import CellLoader, cell_loader
 from ._cell_store import CellStore
 from ._early_stopping import stopping_together
-from ._flow_matching import couple, match_flow, spline_weights
+from ._flow_matching import SnapshotCells, couple, match_flow, spline_weights
+from ._group_fit import GroupFit, fit_groups, refine_groups
 from ._longitudinal_plan import LongitudinalPlan
 from ._plan import CountTrainingPlan, library_prior, warmup_epochs
 from ._processes import check_processes
-from ._run_state import RunState, replace_file
+from ._run_state import RunState
 from ._similar_subjects import similar_subjects
 from ._splitting import CellSplitter
 from ._subject_loader import SubjectLoader, SubjectSplitter
@@ -24,18 +25,21 @@ __all__ = [
     "CellSplitter",
     "CellStore",
     "CountTrainingPlan",
+    "GroupFit",
     "LongitudinalPlan",
     "RunState",
+    "SnapshotCells",
     "SnapshotPlan",
     "SubjectLoader",
     "SubjectSplitter",
     "cell_loader",
     "check_processes",
     "couple",
+    "fit_groups",
     "library_prior",
     "match_flow",
     "proximal_step",
-    "replace_file",
+    "refine_groups",
     "similar_subjects",
     "spline_weights",
     "stopping_together",

@@ -37,7 +37,7 @@ def stopping_together(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     if given.pop("early_stopping", False):
         options = {name: given.pop(f"early_stopping_{name}", default) for name, default in _DEFAULTS.items()}
-        given["callbacks"] = [*given.get("callbacks", ()), LoudEarlyStopping(**options)]
+        given["callbacks"] = [*(given.get("callbacks") or ()), LoudEarlyStopping(**options)]
         given.setdefault("check_val_every_n_epoch", 1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="early_stopping was automatically disabled", category=UserWarning)

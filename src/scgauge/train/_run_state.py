@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import os
-import pickle
 import random
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from scvi.train import SaveCheckpoint
 
+from scgauge._core.whole_files import finished_file
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Name of our part of the file, and its version.
 _PART, _VERSION = "scgauge_run", 1
-#: What torch raises on a file that is none of its own, cut off, or holds more than numbers and names.
-_UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError, OSError)
 
 
 class RunState(Callback):
@@ -86,14 +85,13 @@ class RunState(Callback):
         }
 
     def _write(self, trainer: Trainer) -> None:
-        partial = self.path.with_name(self.path.name + ".partial")
         callbacks = trainer.callbacks
         # That of scvi-tools would save a model of its own each time.
         trainer.callbacks = [one for one in callbacks if not isinstance(one, SaveCheckpoint)]
         try:
-            trainer.save_checkpoint(partial, weights_only=False)
-            if trainer.is_global_zero:
-                replace_file(partial, self.path)
+            # All processes take part, the first alone writes.
+            with finished_file(self.path) if trainer.is_global_zero else nullcontext(self.path) as unfinished:
+                trainer.save_checkpoint(unfinished, weights_only=False)
         except OSError as error:
             rank_zero_warn(
                 f"The state of epoch {trainer.current_epoch} could not be written to {self.path} ({error}); "
@@ -102,15 +100,6 @@ class RunState(Callback):
             )
         finally:
             trainer.callbacks = callbacks
-            if trainer.is_global_zero:
-                partial.unlink(missing_ok=True)
-
-
-def replace_file(source: Path, target: Path) -> None:
-    """Move a file that is complete to its place, in one step, after its bytes are on the disk."""
-    with source.open("rb+") as file:
-        os.fsync(file.fileno())
-    source.replace(target)
 
 
 def read_run_state(path: Path, *, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +121,7 @@ def read_run_state(path: Path, *, run: Mapping[str, Any]) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         part = state[_PART]
         known, version = dict(part["run"]), part["version"]
-    except _UNREADABLE as error:
+    except Exception as error:  # bytes of any kind raise errors of any kind
         message = f"{path} is damaged or no state of a run of scgauge. Delete it to train from the start."
         raise ValueError(message) from error
     differing = sorted(key for key in known.keys() | run.keys() if known.get(key) != run.get(key))

@@ -3,12 +3,15 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from torch.nn.functional import one_hot
 
 from scgauge.nn import make_matching
 from scgauge.nn._matching import energy
 from scgauge.nn.dynamics import LocalLinear, Neural, Potential
-from scgauge.train._flow_matching import match_flow
+from scgauge.train._flow_matching import SnapshotCells, match_flow
+from scgauge.train._group_fit import fit_groups, refine_groups
 from scgauge.train._plan import CountTrainingPlan
 from scgauge.train._processes import all_rows, is_shared, take_from_first
 
@@ -28,10 +31,12 @@ class SnapshotPlan(CountTrainingPlan):
     1. The autoencoder is trained alone, as :class:`CountTrainingPlan` does.
     2. If asked for, autoencoder and field are trained together in the last epochs: the negative ELBO plus the distance
        between snapshots that the field has moved and those it should meet.
-    3. The field is fitted to the final latent points of the training cells (`match_flow`): flow matching along smooth
-       paths through optimally coupled snapshots, then also by the distance between moved and found snapshots.
-
-    4. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
+    3. If the model has several groups, they are learned from the final latent points of the training cells
+       (:func:`fit_groups`).
+    4. The field is fitted to the final latent points of the training cells (`match_flow`): flow matching along smooth
+       paths through optimally coupled snapshots, then also by the distance between moved and found snapshots. Each
+       group is coupled by itself.
+    5. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
        snapshots but the last, which is then forecast with several lengths of memory; the best one is taken.
 
     Only training cells are used in every stage. Processes that share the cells fit the field to the cells of all, each
@@ -51,6 +56,9 @@ class SnapshotPlan(CountTrainingPlan):
         flow matching alone.
     matching_weight
         Weight of the distance in the fit of the field.
+    kinetic_weight
+        Weight of the mean squared speed (latent units per scaled time) of the cells that are moved there. It makes ways
+        straighter and slower, where the smoothest path through the snapshots is a detour; 0 by default.
     path
         Paths through the snapshots: ``"spline"`` (natural cubic, the smoothest) or ``"linear"``.
     n_flow_steps
@@ -69,6 +77,7 @@ class SnapshotPlan(CountTrainingPlan):
         joint_weight: float = 10.0,
         matching: str | None = "energy",
         matching_weight: float = 1.0,
+        kinetic_weight: float = 0.0,
         path: str = "spline",
         n_flow_steps: int = 2000,
         flow_lr: float = 2e-3,
@@ -80,10 +89,21 @@ class SnapshotPlan(CountTrainingPlan):
         if path not in {"spline", "linear"}:
             message = f"path={path!r} was given; choose 'spline' or 'linear'."
             raise ValueError(message)
+        if not kinetic_weight >= 0 or (kinetic_weight and matching is None):
+            message = (
+                f"kinetic_weight={kinetic_weight!r} and matching={matching!r} were given; a number from 0 is needed, "
+                "and a distance if it is positive: without one nothing holds the ways to the snapshots."
+            )
+            raise ValueError(message)
         distance = None if matching is None else make_matching(matching)
         super().__init__(module, **kwargs)
         module.matching, module.matching_weight = distance, joint_weight
-        self.fit_arguments: dict[str, Any] = {"path": path, "matching": distance, "matching_weight": matching_weight}
+        self.fit_arguments: dict[str, Any] = {
+            "path": path,
+            "matching": distance,
+            "matching_weight": matching_weight,
+            "kinetic_weight": kinetic_weight,
+        }
         self.joint_share, self.n_flow_steps, self.flow_lr = joint_share, n_flow_steps, flow_lr
         self.flow_losses: list[list[float]] = []
 
@@ -101,7 +121,7 @@ class SnapshotPlan(CountTrainingPlan):
         self.module.bank = None
 
     @torch.no_grad()
-    def _choose_memory(self, parts: list[list[Tensor]], draws: list[Tensor]) -> None:
+    def _choose_memory(self, cells: SnapshotCells, draws: list[Tensor]) -> None:
         """Set how far the field runs on after the last snapshot by forecasting that from those before it."""
         module, field, times = self.module, self.module.field, self.module.times
         if not isinstance(field, Neural | Potential | LocalLinear) or len(times) < 3:
@@ -110,13 +130,17 @@ class SnapshotPlan(CountTrainingPlan):
         before = deepcopy(field.state_dict()), deepcopy(module.parameter_net.state_dict())
         module.times = times[:-1]
         most = max(1, self.n_flow_steps // 2)
-        match_flow(module, *(part[:-1] for part in parts), n_steps=most, lr=self.flow_lr, **self.fit_arguments)
+        match_flow(module, cells.before_last(), n_steps=most, lr=self.flow_lr, **self.fit_arguments)
         module.times = times
         field.horizon.fill_(scaled[-2])
+        group, baseline = None, cells.baseline[-2]
+        if cells.groups is not None:
+            chance = torch.as_tensor(cells.groups[-2]).to(draws[-2])
+            group = one_hot(torch.multinomial(chance, 1)[:, 0], module.n_groups).to(draws[-2])
         gap, scores = scaled[-1] - scaled[-2], {}
         for share in MEMORIES:
             field.memory.fill_(share * gap)
-            moved = module.move(draws[-2], scaled[-2], scaled[-1], baseline=parts[2][-2], n_steps=16)
+            moved = module.move(draws[-2], scaled[-2], scaled[-1], baseline=baseline, n_steps=16, group=group)
             scores[share] = float(energy(moved[:MOST_CELLS], draws[-1][:MOST_CELLS]))
         field.load_state_dict(before[0])
         module.parameter_net.load_state_dict(before[1])
@@ -130,12 +154,28 @@ class SnapshotPlan(CountTrainingPlan):
             take_from_first(module)  # batch norm of each process has seen its own cells last
         encoded = module.encode_all(self.trainer.datamodule.train_dataloader())
         mean, variance, time, baseline = map(all_rows, encoded) if together else encoded
-        parts = [module.snapshots(values, time) for values in (mean, variance, baseline)]
+        cells = SnapshotCells(*(module.snapshots(values, time) for values in (mean, variance, baseline)))
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
+        if module.groups is not None:
+            cells = cells._replace(groups=self._fit_groups(cells.mean, from_scratch=fit))
         if fit:
-            self._choose_memory(parts, module.bank)
-            losses = match_flow(module, *parts, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
+            self._choose_memory(cells, module.bank)
+            losses = match_flow(module, cells, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
             self.flow_losses.append(losses)
             if together:
                 take_from_first(module)
+
+    def _fit_groups(self, mean: list[Tensor], *, from_scratch: bool) -> list[np.ndarray]:
+        """Learn where the groups lie, or follow them where the latent points have moved; the cells' probabilities."""
+        module = self.module
+        snapshots = [part.double().cpu().numpy() for part in mean]
+        if from_scratch:
+            rng = np.random.default_rng(int(torch.randint(2**31, ())))
+            found = fit_groups(snapshots, module.n_groups, rng)
+        else:
+            times = module.scale_time(module.times).to(mean[0])
+            known = [module.group_probability(z, t.expand(len(z))) for z, t in zip(mean, times, strict=True)]
+            found = refine_groups(snapshots, [part.double().cpu().numpy() for part in known])
+        module.groups.set(*(torch.as_tensor(part) for part in found[:3]))
+        return found.probability

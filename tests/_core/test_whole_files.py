@@ -2,7 +2,7 @@
 
 import pytest
 
-from scgauge.report._folder import finished_together
+from scgauge._core.whole_files import finished_file, finished_together
 
 
 def write(folder, files, *, fail=None):
@@ -57,6 +57,40 @@ def test_the_page_is_moved_last(tmp_path):
     with pytest.raises(OSError, match="zebra"):
         write(tmp_path, {"page": "refers to zebra", "zebra": "figure"})
     assert not (tmp_path / "page").exists()
+
+
+def test_what_a_killed_process_has_left_is_cleared(tmp_path):
+    (tmp_path / ".unfinished-page").mkdir()
+    (tmp_path / ".unfinished-page" / "half").write_text("half")
+    write(tmp_path, {"page": "new page"})
+    assert contents(tmp_path) == {"page": "new page"}
+
+
+def test_files_written_beside_a_folder(tmp_path):
+    with finished_together(tmp_path / "new", last="page", place=tmp_path / "beside") as place:
+        (place / "page").write_text("new page")
+        assert [path.name for path in tmp_path.iterdir()] == ["beside"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert contents(tmp_path / "new") == {"page": "new page"}
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_one_file_is_whole_or_as_it_was(tmp_path, error):
+    path = tmp_path / "table.csv"
+    for text in ("old", "new"):
+        with finished_file(path) as unfinished:
+            assert unfinished.suffix == ".csv"
+            unfinished.write_text(text)
+        assert contents(tmp_path) == {"table.csv": text}
+
+    def fail():
+        with finished_file(path) as unfinished:
+            unfinished.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert contents(tmp_path) == {"table.csv": "new"}
 
 
 def test_a_file_is_no_folder(tmp_path):
