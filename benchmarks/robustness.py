@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from faults.targets import targets
+from faults.targets import quick_scores, targets
 from faults.verdict import attempt, clean
 
 
@@ -28,10 +28,12 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     tally: dict[str, collections.Counter] = {}
+    seconds: dict[str, float] = {}
     failures, start, draw = [], time.perf_counter(), random.Random(options.seed)
     for name, target in targets().items():
         if not re.search(options.only, name):
             continue
+        began = time.process_time()
         expected, counts = clean(target), collections.Counter()
         for slot, fault in target.faults():
             if draw.random() >= options.share:
@@ -41,7 +43,9 @@ def main() -> None:
             if outcome.kind == "failure":
                 failures.append({"name": name, "input": str(slot), "fault": fault.name, "detail": outcome.detail})
         tally[name] = counts
-        print(f"{name:45} " + "  ".join(f"{kind} {n}" for kind, n in sorted(counts.items())), flush=True)
+        seconds[name] = round(time.process_time() - began, 1)
+        outcomes = "  ".join(f"{kind} {n}" for kind, n in sorted(counts.items()))
+        print(f"{name:45} {seconds[name]:7.1f} s  {outcomes}", flush=True)
     rooms: dict[str, collections.Counter] = {}
     for name, counts in tally.items():
         room = rooms.setdefault(name.partition(".")[0], collections.Counter())
@@ -58,9 +62,10 @@ def main() -> None:
         print(failure)
     print(f"{time.perf_counter() - start:.0f} s")
     if options.out:
-        found = {"rooms": rooms, "names": tally, "failures": failures}
+        found = {"rooms": rooms, "names": tally, "failures": failures, "cpu_seconds": seconds, "share": options.share}
         options.out.write_text(json.dumps(found, indent=1, sort_keys=True))
 
 
 if __name__ == "__main__":
-    main()
+    with quick_scores():
+        main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import signal
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +70,29 @@ def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
-def train_until_killed(name: str, path: str, epochs: int, seed: int) -> None:
+class KilledAfter(Callback):
+    """Has the process killed by the system after so many seconds of computing, whatever it is doing then.
+
+    The signal is one of which Python takes no notice, as it takes none of SIGKILL. A parent would come too late where
+    the machine is busy.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        if self.seconds:
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, self.seconds)
+        self.seconds = 0.0
+
+
+def train_until_killed(name: str, path: str, epochs: int, seed: int, seconds: float) -> None:
     """What a process does that is killed."""
     from pathlib import Path
 
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    train(start(name, seed=seed), name, Path(path), epochs=epochs, seed=seed)
+    killer = KilledAfter(seconds)
+    train(start(name, seed=seed), name, Path(path), epochs=epochs, seed=seed, callbacks=[killer])

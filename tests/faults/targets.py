@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from scipy import sparse
 from scvi.model.base import BaseModelClass
 
 import scgauge
+from scgauge.tl import _fidelity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,6 +205,17 @@ def _functions() -> Iterator[Target]:
         call = CALLS[name]
         kwargs = dict(call.kwargs) | ({"show": False} if name.startswith("pl.") else {})
         yield Target(name, get(name), call.data, kwargs)
+
+
+@contextmanager
+def quick_scores() -> Iterator[None]:
+    """Leave the classifiers out of scoreboards, where they take most of the time; they are a target of their own."""
+    kept = _fidelity.PROPERTIES
+    _fidelity.PROPERTIES = tuple(item for item in kept if item.name != "classifier")
+    try:
+        yield
+    finally:
+        _fidelity.PROPERTIES = kept
 
 
 @cache

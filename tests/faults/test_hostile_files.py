@@ -17,6 +17,7 @@ import torch
 from cells import fit, make_cells, train_quietly
 from faults.interrupted_run import start, train
 from faults.model_calls import RECIPES, trained
+from faults.targets import quick_scores
 from report.page import Page
 
 import scgauge
@@ -106,7 +107,7 @@ def page_of_hostile_names(tmp_path_factory):
     scgauge.model.CountVI.setup_anndata(adata, batch_key=HOSTILE[0])
     model = train_quietly(scgauge.model.CountVI(adata, n_latent=2, n_hidden=8), train_size=0.7)
     path = tmp_path_factory.mktemp("page") / "card.html"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, quick_scores():
         patch.setattr(_section, "_DPI", 40)
         scgauge.report.write(adata, model, path, labels_key=HOSTILE[1], title=HOSTILE[0], progress=False)
     return path

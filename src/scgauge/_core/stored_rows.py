@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 #: csr_matrix or numpy.ndarray.
 Rows: TypeAlias = Any
@@ -48,6 +51,20 @@ def reader_of(matrix: Any) -> StoredRows | None:
     if isinstance(matrix, StoredRows):
         return matrix
     return StoredRows(matrix) if is_stored(matrix) and not is_stored_by_columns(matrix) else None
+
+
+def take_cells(adata: AnnData, cells: Any) -> AnnData:
+    """Return some cells in memory, of their own.
+
+    Parameters
+    ----------
+    adata
+        Annotated data, in memory or backed, of which AnnData itself copies no part.
+    cells
+        Row numbers or mask.
+    """
+    part = adata[cells]
+    return part.to_memory() if adata.isbacked else part.copy()
 
 
 class StoredRows:

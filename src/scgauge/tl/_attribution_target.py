@@ -56,7 +56,11 @@ def _positions(wanted: Any, known: list[str], *, what: str) -> list[int]:
 
 def _of_latents(adapter: Adapter, target: Any) -> Target:
     latents = adapter.latents
-    numbers = list(range(len(latents))) if target == "latent" else np.atleast_1d(np.asarray(target)).tolist()
+    numbers = (
+        list(range(len(latents)))
+        if isinstance(target, str) and target == "latent"
+        else np.atleast_1d(np.asarray(target)).tolist()
+    )
     bad = [number for number in numbers if isinstance(number, bool) or not isinstance(number, int)]
     bad = bad or [number for number in numbers if not 0 <= number < len(latents)]
     if bad or not numbers:

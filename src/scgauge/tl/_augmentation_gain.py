@@ -15,6 +15,7 @@ from scgauge._core.checks import check_adata, check_counts, check_obs_key
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.optional import later
 from scgauge._core.rng import RNG, generator
+from scgauge._core.stored_rows import take_cells
 from scgauge.tl._cell_space import Cells, CellSpace
 from scgauge.tl._refit import fit_again
 from scgauge.tl._sample import sample
@@ -129,7 +130,7 @@ def augmentation_gain(
             split = _halves(rare, own)
         others, pool = (own.permutation(np.flatnonzero((split == 0) & (rare == is_rare))) for is_rare in (False, True))
         kept = np.concatenate([others, pool[:size]])
-        cells = adata[kept].copy()
+        cells = take_cells(adata, kept)
         model = fit_again(fit, cells, int(own.integers(2**31)))
         adapt(model)
         few = np.arange(len(others), len(kept))

@@ -10,7 +10,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from scgauge._core.adapter import adapt
-from scgauge._core.checks import check_adata
+from scgauge._core.checks import check_adata, check_unique_names
 from scgauge._core.keys import DREAM
 from scgauge._core.matrix import row_sums
 from scgauge._core.rng import RNG, generator
@@ -108,8 +108,8 @@ def dream(  # noqa: PLR0913 - two of them are not counted: rng, progress
     KeyError
         If a cell, class or gene is unknown.
     ValueError
-        If an option is unknown, a number is not positive, genes of the model are missing, there are fewer than three
-        cells, the target is not a single output or does not vary between cells.
+        If an option is unknown, a number is not positive, gene names repeat, genes of the model are missing, there are
+        fewer than three cells, the target is not a single output or does not vary between cells.
 
     Examples
     --------
@@ -123,6 +123,7 @@ def dream(  # noqa: PLR0913 - two of them are not counted: rng, progress
     True
     """
     check_adata(adata)
+    check_unique_names(adata)
     for name, value in (("penalty", penalty), ("n_directions", n_directions), ("n_steps", n_steps)):
         if not value > 0:
             message = f"{name}={value}; a positive number is needed."

@@ -19,6 +19,7 @@ from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.normalise import log_normalise, median_library
 from scgauge._core.optional import later
 from scgauge._core.rng import seeded
+from scgauge._core.stored_rows import take_cells
 from scgauge.model import CountVI, LinearVI
 from scgauge.tl._cell_space import kind_of
 
@@ -89,7 +90,7 @@ class EmbeddingInput:
 
     def take(self, rows: np.ndarray) -> EmbeddingInput:
         """Return some of the cells."""
-        return EmbeddingInput(self.adata[rows].copy(), self.points[rows], self.layer)
+        return EmbeddingInput(take_cells(self.adata, rows), self.points[rows], self.layer)
 
 
 def shared_input(

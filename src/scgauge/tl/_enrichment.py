@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -28,6 +29,10 @@ def enrichment(loadings: pd.DataFrame, gene_sets: Mapping[str, Sequence[str]]) -
     Table with the columns ``factor``, ``gene_set``, ``n_genes``, ``score``, ``padj``, highest score first.
     """
     genes = set(loadings.index)
+    for name, members in gene_sets.items():
+        if isinstance(members, str) or not isinstance(members, Iterable):
+            message = f"The gene set {name!r} is {type(members).__name__}; a list of names of genes is needed."
+            raise TypeError(message)
     found = {str(name): sorted(genes.intersection(map(str, members))) for name, members in gene_sets.items()}
     found = {name: members for name, members in found.items() if len(members) >= _FEWEST_GENES}
     if not found:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from scgauge._core.stored_rows import take_cells
 from scgauge.metrics import match_loadings
 from scgauge.tl._attribution_run import explain
 from scgauge.tl._refit import fit_again
@@ -92,7 +93,7 @@ def parts_of_own_models(
     parts = []
     for group in tqdm(groups, desc="Explaining groups", unit="group", delay=2, disable=not progress):
         rows = labels == group
-        cells = adata[rows].copy()
+        cells = take_cells(adata, rows)
         seed = int(rng.integers(2**31))
         model = fit_again(fit, cells, seed) if models is None else models[group]
         found = explain(cells, model, target="latent", rng=rng, effects=True, progress=False, **options)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from scgauge._core.checks import check_adata, check_finite, check_obs_numbers
 from scgauge._core.keys import HELD_OUT_TIME
-from scgauge._core.matrix import as_rows, get_matrix
+from scgauge._core.matrix import as_rows, get_matrix, stored_values
 from scgauge._core.optional import need
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
@@ -42,7 +42,16 @@ def _rows_of_one(
     training = ~np.isin(own, held)
     known = np.unique(own[training])
     fitted = fit_again(model, adata[training], seed)
+    if not hasattr(fitted, "predict_state") or not getattr(fitted, "is_trained", False):
+        message = (
+            f"`model` gave {type(fitted).__name__}; a trained model that predicts later cells is needed, such as "
+            "scgauge.model.ODEVI."
+        )
+        raise TypeError(message)
     counts = fitted.module.spec.counts
+    if counts and stored_values(x).min(initial=0) < 0:
+        message = "Found negative values among the cells; a model of counts is scored on counts."
+        raise ValueError(message)
     space = Space.of(x[training], counts=counts)
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
@@ -124,11 +133,13 @@ def held_out_time(
     Raises
     ------
     TypeError
-        If ``adata`` is not an AnnData, or ``model`` is neither a function nor a model that knows how it was trained.
+        If ``adata`` is not an AnnData, or ``model`` is neither a function nor a model that knows how it was trained, or
+        gives no trained model that predicts cells.
     KeyError
         If ``time_key`` does not exist.
     ValueError
-        If there are fewer than three times or a time to hold out does not exist, or the model is one of individuals.
+        If there are fewer than three times or a time to hold out does not exist, the model is one of individuals, or
+        cells that a model of counts is scored on have negative values.
     ImportError
         If POT is not installed.
 

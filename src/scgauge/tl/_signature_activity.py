@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from scgauge._core.checks import check_adata, check_finite, check_obs_key
+from scgauge._core.checks import check_adata, check_finite, check_obs_key, check_unique_names
 from scgauge._core.keys import SIGNATURE_ACTIVITY, SIGNATURES
 from scgauge._core.matrix import get_matrix, iter_rows
 from scgauge._core.store import store
@@ -117,6 +117,7 @@ def signature_activity(  # noqa: PLR0913 - two of them are not counted: key_adde
     True
     """
     check_adata(adata)
+    check_unique_names(adata)
     _check_arguments(active, n_fronts, n_top)
     table, weights = _read(adata, key)
     labels = check_obs_key(adata, groupby, argument="groupby").astype(str).to_numpy()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,7 +139,10 @@ def _edges_among(graph: Any, names: pd.Index) -> tuple[np.ndarray, np.ndarray]:
         pairs = np.column_stack([names.get_indexer(graph.iloc[:, column].astype(str)) for column in (0, 1)])
     elif hasattr(graph, "items") and not isinstance(graph, pd.DataFrame):
         parts = [np.zeros((0, 2), dtype=int)]
-        for members in graph.values():
+        for name, members in graph.items():
+            if isinstance(members, str) or not isinstance(members, Iterable):
+                message = f"The gene set {name!r} is {type(members).__name__}; a list of names of genes is needed."
+                raise TypeError(message)
             genes = np.unique(names.get_indexer(pd.Index(map(str, members))))
             genes = genes[genes >= 0]
             first, second = np.triu_indices(len(genes), 1)
