@@ -83,10 +83,10 @@ RECIPES = {
         _OBSERVED
         | {
             "get_trajectories": _TIMES,
-            "get_group_trajectories": _TIMES,
             "get_bands": _TIMES | {"n_samples": 3},
             "get_similar_subjects": {"n_similar": 2},
         },
+        {"get_groups", "get_group_trajectories"},
     ),
     "Autoencoder": Recipe(normalised, {}, _SMALL, {}, {"get_interpolation": {"start": "cell0", "end": "cell1"}}),
     "DeepBoltzmannMachine": Recipe(

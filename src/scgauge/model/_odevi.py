@@ -338,14 +338,15 @@ class ODEVI(
             if self._subject_key is not None:
                 # A single individual with two visits can be predicted.
                 warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells", category=UserWarning)
-            if adata is not None and self.get_anndata_manager(adata) is None:
-                self._check_other(adata)
+            if adata is not None:
+                check_adata(adata)
+                if self.get_anndata_manager(adata) is None:
+                    self._check_other(adata)
             return CountModel._validate_anndata(self, adata, copy_if_view)
 
     def _check_other(self, adata: AnnData) -> None:
         """Raise an error unless data that the model has not seen have its times, subjects and baseline variables."""
         arguments = self.registry_["setup_args"]
-        check_adata(adata)
         key, subject = arguments["time_key"], arguments.get("subject_key")
         for name, kind in ((key, "time"), (subject, "subject")):
             if name is not None and name not in adata.obs:
