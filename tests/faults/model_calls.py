@@ -33,7 +33,7 @@ class Recipe:
     getters
         Arguments of getters that need some.
     refused
-        Getters that are of individuals alone.
+        Getters that this kind of model refuses.
     """
 
     cells: Callable[[], AnnData]
