@@ -142,10 +142,8 @@ def test_no_template_switches_escaping_off():
 def test_pickled_objects_in_a_store_are_refused(where, slot, tmp_path):
     zarr = pytest.importorskip("zarr")
     numcodecs = pytest.importorskip("numcodecs")
-    with anndata.settings.override(zarr_write_format=2):
-        make_cells().write_zarr(tmp_path / "cells.zarr")
-    (tmp_path / "cells.zarr" / ".zmetadata").unlink(missing_ok=True)
-    group = zarr.open_group(tmp_path / "cells.zarr", mode="a")
+    group = zarr.open_group(tmp_path / "cells.zarr", mode="w", zarr_format=2)
+    anndata.io.write_elem(group, "/", make_cells())
     place = {"X": "X/data", "obs": "obs/type", "uns": "uns/more"}[where]
     packed = numcodecs.Pickle().encode(np.array([Hostile()], dtype=object))
     folder = tmp_path / "cells.zarr" / place
