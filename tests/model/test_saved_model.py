@@ -1,7 +1,6 @@
 """Saved models are whole or not there, and are loaded only with the genes that they were trained on."""
 
 import errno
-import os
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +96,20 @@ def test_a_damaged_file_is_named(damage, trained, tmp_path):
     trained.save(tmp_path / "model")
     path = tmp_path / "model" / "model.pt"
     content = path.read_bytes()
-    path.write_bytes({"cut": content[: len(content) // 2], "noise": os.urandom(500), "empty": b""}[damage])
+    noise = np.random.default_rng(0).bytes(500)
+    path.write_bytes({"cut": content[: len(content) // 2], "noise": noise, "empty": b""}[damage])
     with pytest.raises(ValueError, match=r"model\.pt is damaged or no saved model"):
+        CountVI.load(tmp_path / "model", make_cells())
+
+
+def test_a_bit_that_flips_in_the_weights_is_seen(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    path = tmp_path / "model" / "model.pt"
+    content = bytearray(path.read_bytes())
+    weights = trained.module.z_encoder.mean.weight.detach().numpy().tobytes()
+    content[content.index(weights) + 5] ^= 8
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.pt is damaged: the checksum of its part '.*data/"):
         CountVI.load(tmp_path / "model", make_cells())
 
 

@@ -2,7 +2,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -63,6 +63,7 @@ def test_quantiles_equal_numpy(kind, quantile):
     assert np.array_equal(dense(adata.layers["binary"]), counts > adata.var["binary_threshold"].to_numpy())
 
 
+@settings(deadline=None)  # the first call imports
 @given(
     values=st.lists(st.sampled_from([0.0, 0.0, 1.0, 2.0, 5.5]), min_size=1, max_size=30),
     quantile=st.floats(0, 1, exclude_max=True),

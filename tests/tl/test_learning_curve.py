@@ -149,6 +149,14 @@ def test_a_kill_while_writing_leaves_whole_refits_only(table, tmp_path, monkeypa
     pd.testing.assert_frame_equal(resumed, table, check_dtype=False)
 
 
+@pytest.mark.parametrize(("row", "column"), [("15,zero,0.1", "seed"), ("1.5,0,0.1", "n_obs"), ("15,0,much", "value")])
+def test_columns_of_other_types_are_named(row, column, tmp_path):
+    path = tmp_path / "study.csv"
+    path.write_text(f"n_obs,seed,value\n{row}\n")
+    with pytest.raises(ValueError, match=f"study.csv is damaged: the column '{column}' must hold"):
+        learning_curve(real(), fit=bootstrap, sizes=[15], path=path, **OPTIONS)
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "study.csv"
     path.write_bytes(b"\x00\xff\x93" * 50)

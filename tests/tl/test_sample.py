@@ -306,6 +306,8 @@ def test_synthetic_cells_survive_files(models, kind, tmp_path):
         ({"library": "latent"}, "needs a model with use_observed_lib_size=False"),
         ({"library": "typical"}, "library='typical' was given; choose"),
         ({"library": -3.0}, "`library` must be positive and finite"),
+        ({"library": {"a": 1.0}}, "library={'a': 1.0} was given; choose"),
+        ({"library": object()}, "library=<object .*> was given; choose"),
         ({"n_obs": 5, "library": [1.0, 2.0]}, r"`library` has the shape \(2,\); pass one number or 5"),
     ],
 )

@@ -120,6 +120,8 @@ def test_bad_input():
     for arguments, error, match in cases:
         with pytest.raises(error, match=match):
             scgauge.tl.single_gene_inference(adata, **arguments)
+    with pytest.raises(ValueError, match="Found 2 cells, which cannot be divided into n_folds=3"):
+        scgauge.tl.single_gene_inference(adata[:2].copy(), graph=sets)
     with pytest.raises(ValueError, match="integers of the shape"):
         rewire_graph(np.ones((2, 3), dtype=int))
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from anndata import AnnData
 
+from scgauge._core.checksums import damaged_part
 from scgauge._core.whole_files import finished_together
 from scgauge.model._query import check_genes
 
@@ -80,7 +81,11 @@ class SavedModel:
 
 
 def _genes_of(path: Path) -> Any:
-    """Names of the genes of a saved model; weights stay on the disk."""
+    """Names of the genes of a saved model, whose bytes are those that were written; weights stay on the disk."""
+    part = damaged_part(path)
+    if part is not None:
+        message = f"{path} is damaged: the checksum of its part {part!r} is not that of its bytes. Save it again."
+        raise ValueError(message)
     try:
         # The file is one of scvi-tools, which pickles attributes of the model.
         saved = torch.load(path, map_location="cpu", mmap=True, weights_only=False)

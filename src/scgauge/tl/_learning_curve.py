@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from scgauge._core.checks import check_adata
 from scgauge._core.compat import EXACT_NUMBERS
 from scgauge._core.rng import RNG, generator
+from scgauge._core.stored_rows import take_cells
 from scgauge._core.whole_files import finished_file
 from scgauge.tl._refit import fit_again
 from scgauge.tl._sample import sample
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Columns that name a run.
 _RUN = ["n_obs", "seed"]
+#: Columns with numbers; NaN where there is none.
+_NUMBERS = ["value", "floor", "ceiling", "scaled"]
 
 
 def learning_curve(  # noqa: PLR0913 - ten without `rng` and `progress`
@@ -124,7 +127,7 @@ def learning_curve(  # noqa: PLR0913 - ten without `rng` and `progress`
     left = [(size, seed) for size in numbers for seed in range(n_seeds) if (size, seed) not in done]
 
     def run(size: int, seed: int) -> pd.DataFrame:
-        cells = train[np.sort(orders[seed][:size])].copy()
+        cells = take_cells(train, np.sort(orders[seed][:size]))
         synthetic = _draw(fit, cells, seed, source, train.n_obs)
         synthetic_quality(
             train, synthetic, holdout=unseen, layer=layer, n_top_genes=n_top_genes, rng=score_seed, progress=False
@@ -160,7 +163,7 @@ def _hold_out(adata: AnnData, holdout: AnnData | float, rng: np.random.Generator
         raise ValueError(message)
     order = rng.permutation(adata.n_obs)
     n_unseen = max(1, round(holdout * adata.n_obs))
-    return adata[np.sort(order[n_unseen:])].copy(), adata[np.sort(order[:n_unseen])].copy()
+    return take_cells(adata, np.sort(order[n_unseen:])), take_cells(adata, np.sort(order[:n_unseen]))
 
 
 def _sizes(sizes: Sequence[int] | None, n_train: int) -> list[int]:
@@ -191,6 +194,11 @@ def _read(path: str | Path | None) -> pd.DataFrame | None:
     if not set(_RUN) <= set(table.columns):
         message = f"{path} is not a file of this function: it lacks the columns {_RUN}. Choose another `path`."
         raise ValueError(message)
+    for name in table.columns.intersection([*_RUN, *_NUMBERS]):
+        kinds, words = ("iu", "integers") if name in _RUN else ("iuf", "numbers")
+        if len(table) and table[name].dtype.kind not in kinds:
+            message = f"{path} is damaged: the column {name!r} must hold {words}. Delete it, or choose another `path`."
+            raise ValueError(message)
     return table
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -213,7 +214,11 @@ def _library(adapter: Adapter, request: _Request, context: CellContext, mode: An
         return np.ones(n_obs)
     is_latent = "latent_library" in adapter.capabilities
     if not isinstance(mode, str):
-        values = np.asarray(mode, dtype=float)
+        try:
+            values = np.asarray(mode, dtype=float)
+        except (TypeError, ValueError) as error:
+            message = f"library={reprlib.repr(mode)} was given; choose 'observed', 'paired', 'latent' or pass numbers."
+            raise ValueError(message) from error
         if values.ndim > 1 or (values.ndim == 1 and len(values) != n_obs):
             message = f"`library` has the shape {values.shape}; pass one number or {n_obs}."
             raise ValueError(message)

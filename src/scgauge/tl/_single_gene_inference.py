@@ -87,8 +87,8 @@ def single_gene_inference(
     KeyError
         If the layer does not exist.
     ValueError
-        If values are not finite, gene names repeat, an argument is out of range, or no gene of the graph can be
-        predicted.
+        If values are not finite, gene names repeat, an argument is out of range, there are fewer cells than folds, or
+        no gene of the graph can be predicted.
 
     Examples
     --------
@@ -106,6 +106,9 @@ def single_gene_inference(
         if value < least:
             message = f"{name}={value} was given; at least {least} is needed."
             raise ValueError(message)
+    if adata.n_obs < n_folds:
+        message = f"Found {adata.n_obs} cells, which cannot be divided into n_folds={n_folds}. Pass more cells."
+        raise ValueError(message)
     if not ridge > 0:
         message = f"ridge={ridge} was given; a positive number is needed."
         raise ValueError(message)
