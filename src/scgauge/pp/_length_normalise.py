@@ -11,6 +11,8 @@ from scgauge._core.matrix import as_rows, get_matrix, row_sums
 from scgauge._core.store import store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
 
 
@@ -48,9 +50,26 @@ def _scaled(matrix: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
     return (np.asarray(matrix, dtype=np.float64) * rows[:, None] * columns).astype(np.float32)
 
 
-def _per(total: np.ndarray, numerator: float) -> np.ndarray:
-    """Numerator over totals; 0 for empty cells, which stay empty."""
-    return np.divide(numerator, total, out=np.zeros_like(total), where=total > 0)
+def _divided(
+    adata: AnnData,
+    lengths: Any,
+    layer: str | None,
+    *,
+    total: Callable[[Any, np.ndarray], np.ndarray],
+    numerator: float,
+    key_added: str,
+    copy: bool,
+) -> AnnData | None:
+    """Write reads over the lengths of genes and the total of the cell; empty cells stay empty."""
+    check_adata(adata)
+    bases = _gene_lengths(adata, lengths)
+    check_nonnegative(adata, layer)
+    reads = as_rows(get_matrix(adata, layer))
+    totals = total(reads, bases)
+    scale = np.divide(numerator, totals, out=np.zeros_like(totals), where=totals > 0)
+    params = {"layer": layer, "lengths": lengths if isinstance(lengths, str) else "given"}
+    result = _scaled(reads, scale, 1 / bases)
+    return store(adata, copy=copy, layers={key_added: result}, uns={key_added: {"params": params}})
 
 
 def tpm(
@@ -107,14 +126,11 @@ def tpm(
     >>> adata.layers["tpm"].tolist()
     [[500000.0, 500000.0], [1000000.0, 0.0]]
     """
-    check_adata(adata)
-    bases = _gene_lengths(adata, lengths)
-    check_nonnegative(adata, layer)
-    matrix = as_rows(get_matrix(adata, layer))
-    rate = np.asarray(matrix @ (1 / bases), dtype=np.float64).ravel()
-    params = {"layer": layer, "lengths": lengths if isinstance(lengths, str) else "given"}
-    result = _scaled(matrix, _per(rate, 1e6), 1 / bases)
-    return store(adata, copy=copy, layers={key_added: result}, uns={key_added: {"params": params}})
+
+    def total(reads: Any, bases: np.ndarray) -> np.ndarray:
+        return np.asarray(reads @ (1 / bases), dtype=np.float64).ravel()
+
+    return _divided(adata, lengths, layer, total=total, numerator=1e6, key_added=key_added, copy=copy)
 
 
 def rpkm(
@@ -171,10 +187,8 @@ def rpkm(
     >>> adata.layers["rpkm"].tolist()
     [[200000.0, 200000.0], [1000000.0, 0.0]]
     """
-    check_adata(adata)
-    bases = _gene_lengths(adata, lengths)
-    check_nonnegative(adata, layer)
-    matrix = as_rows(get_matrix(adata, layer))
-    params = {"layer": layer, "lengths": lengths if isinstance(lengths, str) else "given"}
-    result = _scaled(matrix, _per(row_sums(matrix), 1e9), 1 / bases)
-    return store(adata, copy=copy, layers={key_added: result}, uns={key_added: {"params": params}})
+
+    def total(reads: Any, _: np.ndarray) -> np.ndarray:
+        return row_sums(reads)
+
+    return _divided(adata, lengths, layer, total=total, numerator=1e9, key_added=key_added, copy=copy)
