@@ -2,7 +2,7 @@
 
 Run with
 
-    python benchmarks/latent_arithmetic.py --out results.json [--seeds 3] [--figure scgen.png]
+    python benchmarks/latent_arithmetic.py --out results.json [--seeds 0 1 2] [--figure scgen.png]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NETWORKS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     parser.add_argument("--label", default="CD4T")
     parser.add_argument("--max-epochs", type=int, default=100)
@@ -46,7 +46,7 @@ def main() -> None:
     tables = []
     for network in arguments.networks:
         adata = logged if network == "normal" else counts
-        for seed in range(arguments.seeds):
+        for seed in arguments.seeds:
             known = adata[~out].copy()
             scvi.settings.seed = seed
             scgauge.model.CountVI.setup_anndata(known)
