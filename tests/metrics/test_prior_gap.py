@@ -31,6 +31,20 @@ def test_mixture_equals_quadrature_in_one_dimension():
     assert values.std(ddof=1) < 1.6 * np.mean([gap.kl_se for gap in estimates])
 
 
+@pytest.mark.parametrize("most", [400, 150])
+def test_energy_distance_of_one_gaussian_is_the_closed_form(most, monkeypatch):
+    monkeypatch.setattr("scgauge.metrics._prior_gap._MOST_IN_DISTANCE", most)
+    mean, sd = 1.2, 0.6
+    # Differences of normal variables are normal, and their absolute value is folded normal.
+    apart, own, prior = (
+        stats.foldnorm.mean(m / s, scale=s) for m, s in ((mean, np.hypot(sd, 1)), (0, sd * 2**0.5), (0, 2**0.5))
+    )
+    values = [prior_gap([[mean]], [[sd**2]], n_samples=400, rng=seed).energy_distance for seed in range(40)]
+    error = np.std(values, ddof=1) / np.sqrt(40)
+    assert abs(np.mean(values) - (2 * apart - own - prior)) < 4 * error
+    assert error < 0.03
+
+
 def test_separate_cells_carry_the_log_of_their_number():
     mean = 100.0 * np.arange(8)[:, None]
     gap = prior_gap(mean, np.full((8, 1), 0.01), n_samples=800, rng=0)
