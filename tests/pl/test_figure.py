@@ -75,3 +75,14 @@ def test_colors_differ_for_thirty_groups_and_from_the_background():
     assert colors["g30"] == colors["g0"]
     # Cells in the background must stay the lightest.
     assert max(map(lightness, colors.values())) < lightness(to_rgb(BACKGROUND))
+
+
+def test_formulas_stay_formulas_and_names_with_dollars_stay_names(caplog):
+    (panel,) = open_axes(1, None)
+    panel.set_title("two lines\n$R^2$ all 0.94")
+    panel.set_xlabel("gene $\\frac{$")
+    close_axes([panel], ax=None, show=False, return_fig=False)
+    assert caplog.records == []
+    assert panel.title.get_parse_math()
+    assert not panel.xaxis.label.get_parse_math()
+    panel.figure.canvas.draw()

@@ -123,12 +123,13 @@ def close_axes(axes: list[Axes], *, ax: Axes | Sequence[Axes] | None, show: bool
 def _keep_names(figure: Figure | SubFigure) -> None:
     """Show names with dollars that are no formula as they are: matplotlib would fail at drawing them."""
     for text in figure.findobj(Text):
-        if text.get_text().count("$") < 2:
-            continue
-        try:
-            _PARSER.parse(text.get_text())
-        except ValueError:
-            text.set_parse_math(False)
+        for line in text.get_text().split("\n"):  # each is a formula or none, as matplotlib draws them
+            if line.count("$") < 2:
+                continue
+            try:
+                _PARSER.parse(line)
+            except ValueError:
+                text.set_parse_math(False)
 
 
 def tidy(axes: Sequence[Axes]) -> None:
