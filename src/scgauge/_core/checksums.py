@@ -23,9 +23,9 @@ def damaged_part(path: Path) -> str | None:
     path
         File that torch has written.
     """
-    if not zipfile.is_zipfile(path):
-        return None
     try:
+        if not zipfile.is_zipfile(path):
+            return None
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
     except _BROKEN:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from scgauge._core.checks import (
     check_obs_key,
     check_unique_names,
 )
-from scgauge._core.checksums import damaged_part
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix, why_unreadable
 from scgauge._core.threads import threads_for
@@ -27,6 +25,7 @@ from scgauge.train import RunState, check_processes, stopping_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from anndata import AnnData
     from numpy.typing import ArrayLike
@@ -108,7 +107,6 @@ class RegisteredCells(SavedModel):
         check_no_leak(self, train, args, kwargs)
         parameters = train_params(train, args, kwargs)
         if resume_from is not None:
-            _check_undamaged(resume_from)
             state = RunState(resume_from, run=describe_run(self, parameters))
             kwargs = kwargs | {"callbacks": [*(kwargs.get("callbacks") or ()), state]}
             if state.resumed is not None:
@@ -154,14 +152,6 @@ class RegisteredCells(SavedModel):
                 n_bad = int((factors <= 0).sum())
                 message = f"adata.obs[{size_factor_key!r}] has {n_bad} size factors that are not positive."
                 raise ValueError(message)
-
-
-def _check_undamaged(path: str | Path) -> None:
-    """Raise ValueError if bits have flipped in the state of a run, of which torch would read other numbers."""
-    part = damaged_part(Path(path)) if Path(path).exists() else None
-    if part is not None:
-        message = f"{path} is damaged or no state of a run of scgauge ({part}). Delete it to train from the start."
-        raise ValueError(message)
 
 
 def _check_readable(adata: AnnData, layer: str | None) -> None:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from scvi.train import SaveCheckpoint
 
+from scgauge._core.checksums import damaged_part
 from scgauge._core.whole_files import finished_file
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ def read_run_state(path: Path, *, run: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         If the file is damaged, no state of a run, or that of another run; the message names what differs.
     """
+    damaged = damaged_part(path)
+    if damaged is not None:  # torch would read other numbers
+        message = f"{path} is damaged or no state of a run of scgauge ({damaged}). Delete it to train from the start."
+        raise ValueError(message)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         part = state[_PART]
