@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_public_functions_are_checked_and_can_be_pickled():
 def test_objects_that_print_themselves_are_named_by_their_class(capsys):
     class Model:
         def __repr__(self):
-            print("everything about the model")
+            sys.stdout.write("everything about the model")
             return ""
 
     with pytest.raises(TypeError, match="sizes=<Model> was given; a list is needed"):
