@@ -94,6 +94,6 @@ def test_objects_that_print_themselves_are_named_by_their_class(capsys):
             sys.stdout.write("everything about the model")
             return ""
 
-    with pytest.raises(TypeError, match="sizes=<Model> was given; a list is needed"):
+    with pytest.raises(TypeError, match="sizes=<Model> was given; a list of integers is needed"):
         checked(function)(1, sizes=Model())
     assert capsys.readouterr().out == ""
