@@ -21,7 +21,7 @@ def test_the_ten_lines_run(monkeypatch):
     monkeypatch.setattr(
         scgauge.model.CountVI,
         "train",
-        lambda self: train(self, max_epochs=1, enable_progress_bar=False, accelerator="cpu"),
+        lambda self, **given: train(self, max_epochs=1, enable_progress_bar=False, accelerator="cpu", **given),
     )
     names = {}
     try:

@@ -16,8 +16,8 @@ def curve(*values):
 @pytest.mark.parametrize(
     ("history", "level", "words"),
     [
-        pytest.param(None, "unknown", "No cells were held out", id="no-curve"),
-        pytest.param(curve(5.0), "unknown", "No cells were held out", id="one-epoch"),
+        pytest.param(None, "unknown", "was not recorded in training", id="no-curve"),
+        pytest.param(curve(5.0), "unknown", "was not recorded in training", id="one-epoch"),
         pytest.param(curve(*FALL, *[100.0] * 50), "good", "converged", id="flat"),
         pytest.param(
             curve(*np.linspace(200, 100, 50), *np.linspace(100, 104, 50)), "caution", "rose by 3.7 %", id="up"

@@ -40,7 +40,11 @@ FAMILIES = {
 def training(history: pd.Series | None) -> Verdict:
     """Judge a curve of the held-out negative ELBO."""
     if history is None or len(history) < 2:
-        return Verdict("unknown", "No cells were held out during training, so that learning by heart cannot be told.")
+        return Verdict(
+            "unknown",
+            "The loss of held-out cells was not recorded in training, so that learning by heart cannot be told. Train "
+            "with train_size=0.9 and check_val_every_n_epoch=1.",
+        )
     # Means over a twentieth of the epochs: with few cells held out, single epochs go up and down by chance.
     smooth = history.rolling(max(1, len(history) // 20), min_periods=1).mean()
     least, last = smooth.min(), smooth.iloc[-1]
