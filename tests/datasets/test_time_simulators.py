@@ -83,6 +83,15 @@ def test_snapshots_follow_the_trajectories_of_their_groups(design):
     np.testing.assert_allclose(np.asarray(adata.X.sum(1)).mean(), 1000, rtol=0.05)
 
 
+def test_groups_grow_at_the_given_rates():
+    adata = simulate_time_series(3000, 5, times=(0, 1, 2), growth_rates=(0.0, np.log(3)), rng=0)
+    share = (adata.obs["group"] == "group_1").groupby(adata.obs["time"]).agg(["mean", "size"])
+    np.testing.assert_allclose(share["mean"], [1 / 2, 3 / 4, 9 / 10], atol=1e-3)
+    assert (share["size"] == 1000).all()
+    rate = adata.obs.groupby("group", observed=True)["growth_rate"].unique()
+    assert [list(part) for part in rate] == [[0.0], [np.log(3)]]
+
+
 def test_groups_that_branch_start_together():
     truth = simulate_time_series(60, 10, separation=0, rng=0).uns["scgauge_truth"]["trajectories"]
     starts = truth[truth["time"] == 0][["u1", "u2"]].to_numpy()
@@ -127,6 +136,8 @@ def test_splat_pseudotime_is_kept_on_request():
         (simulate_time_series, {"design": "spiral"}, "design='spiral' was given; choose from"),
         (simulate_time_series, {"times": (-1, 2)}, "finite times from 0 on are needed"),
         (simulate_time_series, {"n_obs": 3}, "n_obs=3 was given; an integer of at least 12"),
+        (simulate_time_series, {"growth_rates": (1.0,)}, "a finite number for each of 2 groups"),
+        (simulate_time_series, {"growth_rates": (0.0, np.nan)}, "a finite number for each of 2 groups"),
         (simulate_time_series, {"spread": -1}, "spread=-1 was given"),
         (simulate_time_series, {"library_size": 0}, "library_size=0 was given"),
         (simulate_longitudinal, {"n_visits": 1}, "n_visits=1 was given; an integer of at least 2"),

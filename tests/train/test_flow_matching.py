@@ -32,6 +32,57 @@ def test_small_snapshots_are_drawn_again():
     assert set(rows[0]) == set(range(5))
 
 
+def test_without_growth_nothing_else_is_drawn():
+    rng, again = (np.random.default_rng(3) for _ in range(2))
+    snapshots = [np.random.default_rng(0).normal(size=(300, 2)) for _ in range(3)]
+    rows = couple(snapshots, CELLS_AT_ONCE, rng)
+    drawn = [again.choice(300, CELLS_AT_ONCE, replace=False) for _ in range(3)]
+    assert [sorted(part) for part in rows] == [sorted(part) for part in drawn]
+    assert rng.random() == again.random()
+
+
+def branches(n=400):
+    """A stem, two branches of as many cells, one of which grows ninefold; growth until the next snapshot."""
+    rng = np.random.default_rng(0)
+    side = np.where(np.arange(n) < n / 2, 1.0, -1.0)
+    last = np.where(np.arange(n) < 0.9 * n, 2.0, -2.0)
+    snapshots = [rng.normal(0, 0.01, (n, 1)) + place[:, None] for place in (0 * side, side, last)]
+    return snapshots, [np.zeros(n), np.where(side > 0, np.log(9), 0.0)]
+
+
+def test_paths_are_lines_of_ancestors():
+    snapshots, growth = branches()
+    rows = couple(snapshots, 4096, np.random.default_rng(0), growth=growth)
+    sides = [np.sign(points[row, 0]) for points, row in zip(snapshots[1:], rows[1:], strict=True)]
+    assert (sides[0] == sides[1]).mean() > 0.97
+    np.testing.assert_allclose((sides[1] > 0).mean(), 0.9, atol=0.02)
+    stays = couple(snapshots, 4096, np.random.default_rng(0))
+    crossed = [np.sign(points[row, 0]) for points, row in zip(snapshots[1:], stays[1:], strict=True)]
+    np.testing.assert_allclose((crossed[0] != crossed[1]).mean(), 0.4, atol=0.03)
+
+
+def test_the_field_is_the_mean_velocity_of_the_cells_that_are_there():
+    """A constant drift: the mean velocity over both branches, each by its share of the cells at the time."""
+    snapshots, growth = branches()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        module = ODEVAE(5, times=[0.0, 1.0, 2.0], n_latent=1, dynamics="drift")
+        cells = SnapshotCells(
+            [torch.tensor(part, dtype=torch.float32) for part in snapshots],
+            [torch.full((400, 1), 1e-6)] * 3,
+            [torch.zeros(400, 0)] * 3,
+            growth=[torch.tensor(2 * part, dtype=torch.float32) for part in (*growth, growth[1])],
+        )
+        match_flow(module, cells, path="linear", n_steps=300, lr=5e-2)
+        found = float(module.velocity(torch.zeros(1), torch.zeros(1, 1)).detach())
+    left = np.linspace(1, 0, 1001)  # of the second gap, in which a branch has yet to grow by so much
+    mass = np.array([0.9, 0.1])[:, None] * np.exp(left * np.log([[5 / 9], [5.0]]))
+    second = 2 * (mass[0] - mass[1])  # both branches part at twice a unit of scaled time
+    expected = second.mean() / (1 + mass.sum(0).mean())
+    # 0.45; the lines of ancestors alike would give 1.6. Few cells at once couple some across the branches.
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
 def test_spline_weights():
     knots, at = np.array([0.0, 0.2, 0.7, 1.0]), np.linspace(0, 1, 9)
     values = np.random.default_rng(0).normal(size=(4, 3))

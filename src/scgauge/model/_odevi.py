@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scvi.data import AnnDataManager
+from scvi.data.fields import NumericalObsField
 
-from scgauge._core.checks import check_adata, check_unique_names
-from scgauge._core.registry_keys import BASELINE_KEY, SUBJECT_KEY, TIME_KEY
+from scgauge._core.checks import check_adata, check_obs_numbers, check_unique_names
+from scgauge._core.registry_keys import BASELINE_KEY, GROWTH_KEY, SUBJECT_KEY, TIME_KEY
 from scgauge.model._base import CountModel
 from scgauge.model._countvi import CountVI
 from scgauge.model._dynamics_results import DynamicsResults
@@ -16,7 +17,14 @@ from scgauge.model._ode_parameters import ParameterResults
 from scgauge.model._state_prediction import StatePrediction
 from scgauge.model._subject_field import SubjectField, check_measured, check_subjects
 from scgauge.model._subject_results import SubjectResults
-from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, check_time, warn_of_confounding
+from scgauge.model._time_fields import (
+    BaselineField,
+    TimeField,
+    check_baseline,
+    check_growth,
+    check_time,
+    warn_of_confounding,
+)
 from scgauge.model._trajectory_groups import TrajectoryGroups
 from scgauge.module import ODEVAE, LongitudinalVAE
 from scgauge.train import LongitudinalPlan, SnapshotPlan, SubjectSplitter
@@ -247,12 +255,13 @@ class ODEVI(
         subject_key: str | None = None,
         baseline_keys: list[str] | None = None,
         baseline_obsm_key: str | None = None,
+        growth_key: str | None = None,
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Register cells: which matrix holds the data and which columns of ``obs`` the model reads.
+        r"""Register cells: which matrix holds the data and which columns of ``obs`` the model reads.
 
         Parameters
         ----------
@@ -276,6 +285,10 @@ class ODEVI(
             individuals, the same at all visits.
         baseline_obsm_key
             Key of ``obsm`` with a matrix or table of them instead.
+        growth_key
+            Column of ``obs`` with the net growth rate of each cell, births minus deaths per unit of the user's time
+            (:math:`\log 2` over the doubling time), so that cells which multiply are not read as cells which move; see
+            the user guide. Snapshots only.
         size_factor_key
             Column of ``obs`` with positive size factors, which then take the place of the library size.
         categorical_covariate_keys
@@ -293,14 +306,23 @@ class ODEVI(
             If times are not numbers.
         ValueError
             If `adata` is a view, a column has missing values, there is one time only or a time with too few cells, size
-            factors are not positive, or gene names repeat; if a baseline variable changes within a subject, a subject
-            has two rows at one time, or none has two visits.
+            factors are not positive, or gene names repeat; if growth rates are not finite, or leave a handful of cells
+            to stem from; if a baseline variable changes within a subject, a subject has two rows at one time, or none
+            has two visits.
         """
         check_adata(adata)
         if not kwargs:
             check_time(adata, time_key, snapshots=subject_key is None)
         if subject_key is not None:
             check_subjects(adata, subject_key, time_key, training=not kwargs)
+        if growth_key is not None and subject_key is not None:
+            message = (
+                f"growth_key={growth_key!r} and subject_key={subject_key!r} were given; growth is that of cells in "
+                "snapshots, individuals at visits do not multiply. Leave one out."
+            )
+            raise ValueError(message)
+        if growth_key is not None and not kwargs:
+            check_growth(adata, growth_key, time_key)
         check_baseline(adata, baseline_keys or (), subject_key, baseline_obsm_key)
         cls._check_setup(
             adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
@@ -317,6 +339,7 @@ class ODEVI(
             subject_key=subject_key,
             baseline_keys=baseline_keys,
             baseline_obsm_key=baseline_obsm_key,
+            growth_key=growth_key,
             size_factor_key=size_factor_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
@@ -328,6 +351,8 @@ class ODEVI(
         ]
         if subject_key is not None:
             fields.append(SubjectField(SUBJECT_KEY, subject_key))
+        if growth_key is not None:
+            fields.append(NumericalObsField(GROWTH_KEY, growth_key))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -348,10 +373,13 @@ class ODEVI(
         """Raise an error unless data that the model has not seen have its times, subjects and baseline variables."""
         arguments = self.registry_["setup_args"]
         key, subject = arguments["time_key"], arguments.get("subject_key")
-        for name, kind in ((key, "time"), (subject, "subject")):
+        growth = arguments.get("growth_key")
+        for name, kind in ((key, "time"), (subject, "subject"), (growth, "growth rate")):
             if name is not None and name not in adata.obs:
                 message = f"Did not find {name!r} in adata.obs, which the model was set up with as its {kind}."
                 raise KeyError(message)
         if subject is not None:
             check_subjects(adata, subject, key, training=False)
+        if growth is not None:
+            check_obs_numbers(adata, growth, argument="growth_key")
         check_baseline(adata, arguments.get("baseline_keys") or (), subject, arguments.get("baseline_obsm_key"))

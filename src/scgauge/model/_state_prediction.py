@@ -10,8 +10,9 @@ from scipy import sparse
 from scgauge._core.adapter import adapt
 from scgauge._core.draws import LikelihoodSampler
 from scgauge._core.keys import LIBRARY, ODEVAE_GROUP, SOURCE_CELL, X_ODEVAE
+from scgauge._core.registry_keys import GROWTH_KEY
 from scgauge._core.rng import RNG, generator
-from scgauge.model._time_law import law_of, sources
+from scgauge.model._time_law import grown_sources, law_of, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ class StatePrediction:
     registry_: dict[str, Any]
     _cells: Callable[..., Any]
     _times: Callable[..., np.ndarray]
+    _registered: Callable[..., Any]
     _scaled: Callable[..., np.ndarray]
     _check_times: Callable[..., np.ndarray]
     _baseline: Callable[..., Any]
@@ -62,6 +64,10 @@ class StatePrediction:
         decoded. A predicted cell keeps the covariates of its source. Its library size has the rank, among the
         predicted cells, that its source has in its snapshot; the law of library sizes at a time between two snapshots
         lies between theirs (quantile by quantile on the log scale), beyond them it is that of the nearest one.
+
+        Where growth rates are registered (`growth_key`), source cells are drawn in proportion to what they grow to
+        until the predicted time, so that the shares of cell types there are right; a cell that divides is the source of
+        several predicted cells. Its rate is taken to hold all the way.
 
         With several groups (`n_groups`) the group of a cell is drawn by its probability and moves it.
 
@@ -147,7 +153,7 @@ class StatePrediction:
         self, adata: AnnData, wanted: np.ndarray, *, n_cells: int | None, kind: str, start: str, rng: RNG
     ) -> AnnData:
         """Predict a cloud of cells at each time."""
-        own = self._times(adata)
+        own, growth = self._times(adata), self._registered(adata, GROWTH_KEY)
         draw_rng, latent_rng, data_rng, group_rng = generator(rng).spawn(4)
         latent = self._latent(adata, np.arange(adata.n_obs), latent_rng)
         context = adapt(self).context if adata is self.adata else None
@@ -156,7 +162,9 @@ class StatePrediction:
         for time in wanted:
             pool = sources(own, time, start)
             size = len(pool) if n_cells is None else n_cells
-            if n_cells is not None:
+            if growth is not None:
+                pool = grown_sources(own, pool, growth.ravel(), float(time), size, draw_rng)
+            elif n_cells is not None:
                 pool = draw_rng.choice(pool, size, replace=size > len(pool))
             moved = np.empty((size, latent.shape[1]))
             group = self._draw_groups(latent[pool], own[pool], group_rng)

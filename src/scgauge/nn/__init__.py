@@ -9,7 +9,7 @@ from ._layer_stack import ACTIVATIONS, ActivationName, LayerStack, TiedStack, we
 from ._layers import CovariateLinear, FullyConnected
 from ._likelihoods import LIKELIHOODS, Bernoulli, CountLikelihood, GeneLikelihood, LikelihoodSpec, likelihood
 from ._linear_decoder import LinearDecoder, LinearHead
-from ._matching import MATCHINGS, Matching, MatchingName, make_matching
+from ._matching import MATCHINGS, Matching, MatchingName, growth_weight, make_matching
 from ._predicted_linear import PredictedLinear
 from ._smoothing import States, carry, combine, pairs_within
 from ._solve import affine_flow, affine_map, kinetic_energy, solve, solve_path, step_error
@@ -45,6 +45,7 @@ __all__ = [
     "carry",
     "combine",
     "count_log_likelihood",
+    "growth_weight",
     "hutchinson_jacobian_norm",
     "kinetic_energy",
     "layer_jacobian_norm",

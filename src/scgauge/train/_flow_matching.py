@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 from scipy.optimize import linear_sum_assignment
+from scipy.special import logsumexp, softmax
 from torch.nn.functional import one_hot
 
+from scgauge._core.sampling import resample
 from scgauge._core.threads import threads_for
-from scgauge.nn import kinetic_energy, solve
+from scgauge.nn import growth_weight, kinetic_energy, solve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +41,21 @@ class SnapshotCells(NamedTuple):
     groups
         Probabilities of the groups, ``(n_t, n_groups)``, if there are several: each group is coupled, and moved, by
         itself.
+    growth
+        Growth rates per unit of scaled time, ``(n_t,)``, if they are known.
     """
 
     mean: list[Tensor]
     variance: list[Tensor]
     baseline: list[Tensor]
     groups: list[np.ndarray] | None = None
+    growth: list[Tensor] | None = None
+
+    def growth_of_gaps(self, times: np.ndarray) -> list[np.ndarray] | None:
+        """Return how much each cell of all snapshots but the last grows until the next, as a logarithm."""
+        if self.growth is None:
+            return None
+        return [rate.double().cpu().numpy() * gap for rate, gap in zip(self.growth, np.diff(times), strict=False)]
 
     def before_last(self) -> SnapshotCells:
         """Return all snapshots but the last."""
@@ -57,11 +68,15 @@ def couple(
     rng: np.random.Generator,
     *,
     weights: Sequence[np.ndarray] | None = None,
+    growth: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
     """Draw paths through all snapshots: the rows of cells that optimal transport couples, one step after another.
 
     From each snapshot `CELLS_AT_ONCE` cells are drawn (with replacement where there are fewer), and cells of
-    neighbouring snapshots are assigned to each other with the least sum of squared distances.
+    neighbouring snapshots are assigned to each other with the least sum of squared distances. Cells that grow are
+    ancestors of several cells of the next snapshot, or of none: before each assignment the paths so far are drawn again
+    in proportion to the growth of their last cells, so that every path is the line of ancestors of a cell of the last
+    snapshot.
 
     Parameters
     ----------
@@ -73,6 +88,9 @@ def couple(
         Source of randomness.
     weights
         How often to draw each cell, ``(n_t,)``, for example the probabilities of a group; evenly if ``None``.
+    growth
+        Growth of each cell until the next snapshot, as a logarithm, ``(n_t,)`` for all snapshots but the last; none if
+        ``None``.
 
     Returns
     -------
@@ -87,6 +105,9 @@ def couple(
             else:
                 drawn = rng.choice(len(points), CELLS_AT_ONCE, p=weights[index] / weights[index].sum())
             if index:
+                if growth is not None:
+                    parents = resample(softmax(growth[index - 1][rows[-1]]), CELLS_AT_ONCE, rng)
+                    rows = [part[parents] for part in rows]
                 before = snapshots[index - 1][rows[-1]]
                 cost = (
                     np.square(before).sum(1)[:, None] + np.square(points[drawn]).sum(1) - 2 * before @ points[drawn].T
@@ -98,18 +119,33 @@ def couple(
 
 
 def _couple_groups(
-    snapshots: Sequence[np.ndarray], groups: Sequence[np.ndarray] | None, rng: np.random.Generator
+    snapshots: Sequence[np.ndarray],
+    groups: Sequence[np.ndarray] | None,
+    rng: np.random.Generator,
+    growth: Sequence[np.ndarray] | None,
 ) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Draw paths, of each group as many as its share; their rows and the group of each (``None`` without groups)."""
     if groups is None:
-        return couple(snapshots, N_PATHS, rng), None
+        return couple(snapshots, N_PATHS, rng, growth=growth), None
     share = np.stack([part.mean(0) for part in groups]).mean(0)
     parts, names = [], []
     for group, part in enumerate(share):
         n_paths = max(CELLS_AT_ONCE, round(N_PATHS * part))
-        parts.append(couple(snapshots, n_paths, rng, weights=[rows[:, group] for rows in groups]))
+        theirs = [rows[:, group] for rows in groups]
+        parts.append(couple(snapshots, n_paths, rng, weights=theirs, growth=growth))
         names.append(np.full(len(parts[-1][0]), group))
     return [np.concatenate(column) for column in zip(*parts, strict=True)], np.concatenate(names)
+
+
+def _log_mass(growth: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Share of each path among the cells of each snapshot, as a logarithm, ``(n_paths, n_knots)``; the mean share is 1.
+
+    At the last snapshot all paths are alike. Before, a path counts less the more it has yet to grow.
+    """
+    until_next = np.stack([part[row] for part, row in zip(growth, rows, strict=False)], 1)
+    ahead = until_next[:, ::-1].cumsum(1)[:, ::-1]
+    log_mass = np.column_stack([-ahead, np.zeros(len(ahead))])
+    return log_mass - logsumexp(log_mass, axis=0, b=1 / len(log_mass))
 
 
 def spline_weights(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +186,7 @@ def _missed(
     """Distance between a snapshot that the field has moved to a neighbour, forward or backward, and that neighbour.
 
     Also the mean kinetic energy of the way over its length of time. With groups, both are the cells of one group, which
-    is drawn by its share.
+    is drawn by its share. Moved cells that grow weigh what they grow to.
     """
     first = int(rng.integers(len(draws) - 1))
     source, goal = (first, first + 1) if rng.random() < 0.5 else (first + 1, first)
@@ -168,11 +204,12 @@ def _missed(
     begin, end = float(times[source]), float(times[goal])
     theta = module.theta(len(rows[0]), cells.baseline[source][rows[0]], theirs)
     here = draws[source][rows[0]]
+    weight = growth_weight(None if cells.growth is None else cells.growth[source][rows[0]], end - begin)
     if not kinetic:
         moved = solve(module.field, here, begin, end, theta, n_steps=4)
-        return matching(moved, draws[goal][rows[1]]), moved.new_zeros(())
+        return matching(moved, draws[goal][rows[1]], weight), moved.new_zeros(())
     moved, energy = kinetic_energy(module.field, here, begin, end, theta, n_steps=4)
-    return matching(moved, draws[goal][rows[1]]), energy.mean() / abs(end - begin)
+    return matching(moved, draws[goal][rows[1]], weight), energy.mean() / abs(end - begin)
 
 
 # The matrices are small: on two busy cores two threads took 40 s of CPU time for 400 steps, one thread 2.8 s.
@@ -196,6 +233,10 @@ def match_flow(
     :math:`\mathrm{E} |f(t, z_t) - \dot z_t|^2`. Its minimiser moves each snapshot onto the next. What a finite network
     misses of that is corrected in the second half of the run, in every `MATCH_EVERY`-th step: a snapshot is moved to a
     neighbour by solving the field, and the distance to the cells found there is added to the loss.
+
+    Where growth rates :math:`r` are known, paths are lines of ancestors (see :func:`couple`), and each counts at time
+    :math:`t` as much as it had grown by then, :math:`\propto \exp(-\int_t^1 r)`: the field is the mean velocity of the
+    cells that are there, not of those that will have many descendants.
 
     Parameters
     ----------
@@ -225,8 +266,10 @@ def match_flow(
     rng = np.random.default_rng(int(torch.randint(2**31, ())))
     knots = module.scale_time(module.times.cpu().numpy())
     mean, variance = cells.mean, cells.variance
-    rows, names = _couple_groups([part.double().cpu().numpy() for part in mean], cells.groups, rng)
+    growth = cells.growth_of_gaps(knots)
+    rows, names = _couple_groups([part.double().cpu().numpy() for part in mean], cells.groups, rng, growth)
     device = mean[0].device
+    log_mass = None if growth is None else torch.as_tensor(_log_mass(growth, rows), device=device)
     index = [torch.as_tensor(part, device=device) for part in rows]
     centre = torch.stack([part[row] for part, row in zip(mean, index, strict=True)], 1)
     spread = torch.stack([part[row].sqrt() for part, row in zip(variance, index, strict=True)], 1)
@@ -248,7 +291,11 @@ def match_flow(
             z, velocity = (torch.einsum("bk,bkl->bl", weights, points) for weights in (place, slope))
             t = torch.as_tensor(at, dtype=z.dtype, device=device)
             group = None if theirs is None else theirs[chosen]
-            loss = (module.velocity(t, z, covariates[chosen], group) - velocity).square().sum(-1).mean()
+            error = (module.velocity(t, z, covariates[chosen], group) - velocity).square().sum(-1)
+            if log_mass is not None:
+                between = torch.as_tensor(line_weights(knots, at)[0], device=device)
+                error = error * (between * log_mass[chosen]).sum(1).exp().to(error)
+            loss = error.mean()
             if matching is not None and step >= n_steps // 2 and step % MATCH_EVERY == 0:
                 missed, energy = _missed(module, draws, cells, matching, rng, kinetic=kinetic_weight > 0)
                 loss = loss + matching_weight * missed + kinetic_weight * energy

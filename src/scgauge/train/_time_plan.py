@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn.functional import one_hot
 
-from scgauge.nn import make_matching
+from scgauge.nn import growth_weight, make_matching
 from scgauge.nn._matching import energy
 from scgauge.nn.dynamics import LocalLinear, Neural, Potential
 from scgauge.train._flow_matching import SnapshotCells, match_flow
@@ -26,7 +26,7 @@ MEMORIES, MOST_CELLS = (0.02, 0.25, 0.5, 1.0, 2.0), 1000
 
 
 class SnapshotPlan(CountTrainingPlan):
-    """Training plan for snapshots: first the autoencoder, then the dynamics, then both together.
+    r"""Training plan for snapshots: first the autoencoder, then the dynamics, then both together.
 
     1. The autoencoder is trained alone, as :class:`CountTrainingPlan` does.
     2. If asked for, autoencoder and field are trained together in the last epochs: the negative ELBO plus the distance
@@ -38,6 +38,9 @@ class SnapshotPlan(CountTrainingPlan):
        group is coupled by itself.
     5. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
        snapshots but the last, which is then forecast with several lengths of memory; the best one is taken.
+
+    Where growth rates :math:`r` are registered, the cells of a snapshot weigh, wherever they are matched with another
+    one, what they grow to until then, :math:`\propto \exp(r \Delta t)` :cite:p:`Schiebinger19`.
 
     Only training cells are used in every stage. Processes that share the cells fit the field to the cells of all, each
     for itself, and take that of the first.
@@ -138,10 +141,11 @@ class SnapshotPlan(CountTrainingPlan):
             chance = torch.as_tensor(cells.groups[-2]).to(draws[-2])
             group = one_hot(torch.multinomial(chance, 1)[:, 0], module.n_groups).to(draws[-2])
         gap, scores = scaled[-1] - scaled[-2], {}
+        weight = growth_weight(None if cells.growth is None else cells.growth[-2][:MOST_CELLS], gap)
         for share in MEMORIES:
             field.memory.fill_(share * gap)
             moved = module.move(draws[-2], scaled[-2], scaled[-1], baseline=baseline, n_steps=16, group=group)
-            scores[share] = float(energy(moved[:MOST_CELLS], draws[-1][:MOST_CELLS]))
+            scores[share] = float(energy(moved[:MOST_CELLS], draws[-1][:MOST_CELLS], weight))
         field.load_state_dict(before[0])
         module.parameter_net.load_state_dict(before[1])
         module.memory_scores = scores
@@ -153,12 +157,14 @@ class SnapshotPlan(CountTrainingPlan):
         if together:
             take_from_first(module)  # batch norm of each process has seen its own cells last
         encoded = module.encode_all(self.trainer.datamodule.train_dataloader())
-        mean, variance, time, baseline = map(all_rows, encoded) if together else encoded
+        mean, variance, time, baseline, growth = map(all_rows, encoded) if together else encoded
         cells = SnapshotCells(*(module.snapshots(values, time) for values in (mean, variance, baseline)))
+        if growth.numel():
+            cells = cells._replace(growth=module.snapshots(module.span * growth[:, 0], time))
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
         if module.groups is not None:
-            cells = cells._replace(groups=self._fit_groups(cells.mean, from_scratch=fit))
+            cells = cells._replace(groups=self._fit_groups(cells, from_scratch=fit))
         if fit:
             self._choose_memory(cells, module.bank)
             losses = match_flow(module, cells, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
@@ -166,13 +172,14 @@ class SnapshotPlan(CountTrainingPlan):
             if together:
                 take_from_first(module)
 
-    def _fit_groups(self, mean: list[Tensor], *, from_scratch: bool) -> list[np.ndarray]:
+    def _fit_groups(self, cells: SnapshotCells, *, from_scratch: bool) -> list[np.ndarray]:
         """Learn where the groups lie, or follow them where the latent points have moved; the cells' probabilities."""
-        module = self.module
+        module, mean = self.module, cells.mean
         snapshots = [part.double().cpu().numpy() for part in mean]
         if from_scratch:
             rng = np.random.default_rng(int(torch.randint(2**31, ())))
-            found = fit_groups(snapshots, module.n_groups, rng)
+            growth = cells.growth_of_gaps(module.scale_time(module.times.cpu().numpy()))
+            found = fit_groups(snapshots, module.n_groups, rng, growth=growth)
         else:
             times = module.scale_time(module.times).to(mean[0])
             known = [module.group_probability(z, t.expand(len(z))) for z, t in zip(mean, times, strict=True)]
