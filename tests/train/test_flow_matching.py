@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scgauge.module import ODEVAE
 from scgauge.nn import kinetic_energy, make_matching
 from scgauge.train import SnapshotCells, couple, match_flow, spline_weights
-from scgauge.train._flow_matching import CELLS_AT_ONCE, line_weights
+from scgauge.train._snapshot_paths import CELLS_AT_ONCE, line_weights, subject_cells
 
 
 def test_coupling_is_optimal_and_stays_within_snapshots():
@@ -81,6 +81,37 @@ def test_the_field_is_the_mean_velocity_of_the_cells_that_are_there():
     expected = second.mean() / (1 + mass.sum(0).mean())
     # 0.45; the lines of ancestors alike would give 1.6. Few cells at once couple some across the branches.
     np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_subjects_weigh_alike_whatever_their_numbers_of_cells():
+    """A constant drift of two subjects that go opposite ways, one with ten times the cells: no motion on average."""
+    rng = np.random.default_rng(0)
+    encoded = []
+    for number, (n, way) in enumerate(((30, 1.0), (300, -1.0))):
+        for time in (0.0, 2.0):
+            points = torch.tensor(rng.normal(way * time, 0.1, (n, 1)), dtype=torch.float32)
+            none, one = torch.zeros(n, 0), torch.ones(n, 1)
+            encoded.append((points, torch.full((n, 1), 1e-4), time * one[:, 0], none, none, number * one))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        module = ODEVAE(5, times=[0.0, 2.0], n_latent=1, dynamics="drift")
+        series = subject_cells(module, tuple(torch.cat(column) for column in zip(*encoded, strict=True)))
+        assert [len(cells.mean[0]) for cells in series] == [30, 300]
+        match_flow(module, *series, matching=make_matching("energy"), n_steps=200, lr=5e-2)
+        found = float(module.velocity(torch.zeros(1), torch.zeros(1, 1)).detach())
+    assert abs(found) < 0.1  # pooled cells: -2 * 9 / 11
+
+
+def test_subjects_are_coupled_at_their_own_times():
+    module = ODEVAE(5, times=[0.0, 4.0, 10.0], n_latent=1, dynamics="drift")
+    time = torch.tensor([0.0, 10.0] * 3 + [4.0, 10.0] * 3 + [4.0])
+    subject = torch.tensor([0] * 6 + [2] * 6 + [1])[:, None]
+    columns = (torch.randn(13, 1), torch.ones(13, 1), time, torch.zeros(13, 0), torch.full((13, 1), 0.3), subject)
+    first, second = subject_cells(module, columns)  # one time is no series
+    np.testing.assert_allclose([first.times, second.times], [[0, 1], [0.4, 1]])
+    np.testing.assert_allclose(second.growth_of_gaps(second.times)[0], 0.3 * 6, rtol=1e-6)
+    with pytest.raises(ValueError, match="No subject of the training set has two times"):
+        subject_cells(module, tuple(column[12:] for column in columns))
 
 
 def test_spline_weights():

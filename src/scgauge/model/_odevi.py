@@ -15,7 +15,7 @@ from scgauge.model._dynamics_results import DynamicsResults
 from scgauge.model._group_results import GroupResults
 from scgauge.model._ode_parameters import ParameterResults
 from scgauge.model._state_prediction import StatePrediction
-from scgauge.model._subject_field import SubjectField, check_measured, check_subjects
+from scgauge.model._subject_field import SubjectField, check_measured, check_subjects, is_cohort
 from scgauge.model._subject_results import SubjectResults
 from scgauge.model._time_fields import (
     BaselineField,
@@ -27,7 +27,7 @@ from scgauge.model._time_fields import (
 )
 from scgauge.model._trajectory_groups import TrajectoryGroups
 from scgauge.module import ODEVAE, LongitudinalVAE
-from scgauge.train import LongitudinalPlan, SnapshotPlan, SubjectSplitter
+from scgauge.train import CohortSplitter, LongitudinalPlan, SnapshotPlan, SubjectSplitter
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -62,6 +62,9 @@ class ODEVI(
     starting value, and starts are combined by inverse variance (:class:`scgauge.module.LongitudinalVAE`,
     :class:`scgauge.train.LongitudinalPlan`). Scores of tests take ``gene_likelihood="normal"``, where single items may
     be missing (NaN).
+
+    *Cohorts* (`subject_key`, with several cells of a subject at each of its times). The dynamics of each subject follow
+    from its baseline variables, as those of individuals, and move its clouds of cells onto each other, as snapshots.
 
     Parameters
     ----------
@@ -139,6 +142,9 @@ class ODEVI(
             self._module_cls, self._training_plan_cls = LongitudinalVAE, LongitudinalPlan
             self._data_splitter_cls = SubjectSplitter
             self._trains_alone = "ODEVI of individuals compares all of them in each process."
+        elif self._is_cohort:
+            self._data_splitter_cls = CohortSplitter
+            self._trains_alone = "ODEVI of cohorts matches the cells of each subject in one process."
         network: dict[str, Any] = {
             "n_hidden": n_hidden,
             "n_latent": (2 if individuals else 10) if n_latent is None else n_latent,
@@ -159,10 +165,10 @@ class ODEVI(
         if baseline_dropout is not None and not 0 <= baseline_dropout < 1:
             message = f"baseline_dropout={baseline_dropout!r} was given; a share in [0, 1) is needed."
             raise ValueError(message)
-        if not isinstance(n_groups, int) or n_groups < 1 or (individuals and n_groups > 1):
+        if not isinstance(n_groups, int) or n_groups < 1 or (self._subject_column and n_groups > 1):
             need = (
                 "1 is needed for individuals; divide them with get_trajectory_groups"
-                if individuals
+                if self._subject_column
                 else ("an integer of at least 1 is needed")
             )
             message = f"n_groups={n_groups!r} was given; {need}."
@@ -221,6 +227,9 @@ class ODEVI(
                 max_epochs = min(_LONGEST_OF_SUBJECTS, max(1, round(1000 / n_subjects * _LONGEST_OF_SUBJECTS)))
         elif max_epochs is None and self.adata is not None:
             max_epochs = int(min(_LONGEST, max(1, round(20_000 / self.adata.n_obs * 400))))
+        if self._is_cohort and (kwargs.get("plan_kwargs") or {}).get("joint_share"):
+            message = "joint_share was given; autoencoder and field of cohorts are trained one after the other."
+            raise ValueError(message)
         if kwargs.get("strategy") == "ddp":
             # The field is not in the loss while the autoencoder is trained alone.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
@@ -278,8 +287,8 @@ class ODEVI(
         labels_key
             Column of ``obs`` with labels; kept with the model, not read by it.
         subject_key
-            Column of ``obs`` with the individual that a row is a visit of; one row for each of its times. Without it
-            cells are snapshots.
+            Column of ``obs`` with the individual that a row is a visit of; one row for each of its times. With several
+            rows for each of them subjects are cohorts of cells. Without it cells are snapshots.
         baseline_keys
             Columns of ``obs`` with numbers or categories on which the parameters of the dynamics depend; of
             individuals, the same at all visits.
@@ -307,22 +316,18 @@ class ODEVI(
         ValueError
             If `adata` is a view, a column has missing values, there is one time only or a time with too few cells, size
             factors are not positive, or gene names repeat; if growth rates are not finite, or leave a handful of cells
-            to stem from; if a baseline variable changes within a subject, a subject has two rows at one time, or none
-            has two visits.
+            to stem from; if a baseline variable changes within a subject, a subject has two rows at one time and
+            is no cohort of enough cells, or none has two visits.
         """
         check_adata(adata)
         if not kwargs:
             check_time(adata, time_key, snapshots=subject_key is None)
+        cohort = False
         if subject_key is not None:
-            check_subjects(adata, subject_key, time_key, training=not kwargs)
-        if growth_key is not None and subject_key is not None:
-            message = (
-                f"growth_key={growth_key!r} and subject_key={subject_key!r} were given; growth is that of cells in "
-                "snapshots, individuals at visits do not multiply. Leave one out."
-            )
-            raise ValueError(message)
+            known = kwargs.get("source_registry")
+            cohort = check_subjects(adata, subject_key, time_key, cohort=None if known is None else is_cohort(known))
         if growth_key is not None and not kwargs:
-            check_growth(adata, growth_key, time_key)
+            check_growth(adata, growth_key, time_key, subject_key, cohort=cohort)
         check_baseline(adata, baseline_keys or (), subject_key, baseline_obsm_key)
         cls._check_setup(
             adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
@@ -350,7 +355,7 @@ class ODEVI(
             BaselineField(BASELINE_KEY, baseline_keys, baseline_obsm_key),
         ]
         if subject_key is not None:
-            fields.append(SubjectField(SUBJECT_KEY, subject_key))
+            fields.append(SubjectField(SUBJECT_KEY, subject_key, cohort=cohort))
         if growth_key is not None:
             fields.append(NumericalObsField(GROWTH_KEY, growth_key))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
@@ -360,7 +365,7 @@ class ODEVI(
     def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
         """Check also the times of data that the model has not seen."""
         with warnings.catch_warnings():
-            if self._subject_key is not None:
+            if self._subject_column is not None:
                 # A single individual with two visits can be predicted.
                 warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells", category=UserWarning)
             if adata is not None:
@@ -379,7 +384,7 @@ class ODEVI(
                 message = f"Did not find {name!r} in adata.obs, which the model was set up with as its {kind}."
                 raise KeyError(message)
         if subject is not None:
-            check_subjects(adata, subject, key, training=False)
+            check_subjects(adata, subject, key, cohort=self._is_cohort)
         if growth is not None:
             check_obs_numbers(adata, growth, argument="growth_key")
         check_baseline(adata, arguments.get("baseline_keys") or (), subject, arguments.get("baseline_obsm_key"))

@@ -12,6 +12,7 @@ from scgauge._core.adapter import adapt
 from scgauge._core.draws import LikelihoodSampler
 from scgauge._core.registry_keys import SUBJECT_KEY
 from scgauge._core.rng import RNG, generator
+from scgauge.model._subject_field import is_cohort
 from scgauge.model._time_law import law_of
 from scgauge.nn import States, carry, combine
 from scgauge.nn._solve import steps_between
@@ -42,12 +43,30 @@ class SubjectResults:
     _tensor: Callable[..., torch.Tensor]
 
     @property
-    def _subject_key(self) -> str | None:
+    def _subject_column(self) -> str | None:
         return self.registry_["setup_args"].get("subject_key")
+
+    @property
+    def _is_cohort(self) -> bool:
+        return is_cohort(self.registry_)
+
+    @property
+    def _subject_key(self) -> str | None:
+        """Column of the individuals at visits, ``None`` if the model has none."""
+        return None if self._is_cohort else self._subject_column
+
+    def _cohorts(self, adata: AnnData) -> list[np.ndarray]:
+        """Return the rows of each subject's cells, in the order in which they appear; else all rows as one."""
+        if not self._is_cohort:
+            return [np.arange(adata.n_obs)]
+        subject = self._registered(adata, SUBJECT_KEY).ravel()
+        return [np.flatnonzero(subject == number) for number in pd.unique(subject)]
 
     def _need_subjects(self) -> None:
         if self._subject_key is None:
-            message = "The model was set up without subject_key and knows no individuals."
+            message = (
+                "The model knows cells, no individuals at visits; see predict_state for where cells are at a time."
+            )
             raise ValueError(message)
 
     def _first_rows(self, adata: AnnData, rows: np.ndarray) -> np.ndarray:

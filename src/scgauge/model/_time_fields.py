@@ -141,7 +141,9 @@ def check_time(adata: AnnData, key: str, *, snapshots: bool = True) -> np.ndarra
     return times
 
 
-def check_growth(adata: AnnData, key: str, time_key: str) -> None:
+def check_growth(
+    adata: AnnData, key: str, time_key: str, subject_key: str | None = None, *, cohort: bool = False
+) -> None:
     """Check net growth rates of cells.
 
     Raises
@@ -149,14 +151,28 @@ def check_growth(adata: AnnData, key: str, time_key: str) -> None:
     KeyError
         If the column does not exist.
     ValueError
-        If they are not finite numbers, or so large that the next snapshot would stem from a handful of cells.
+        If they are not finite numbers, or of individuals at visits, or so large that the next snapshot would stem from
+        a handful of cells.
     """
     rate, own = check_obs_numbers(adata, key, argument="growth_key"), adata.obs[time_key].to_numpy(dtype=float)
+    if subject_key is not None and not cohort:
+        message = (
+            f"growth_key={key!r} and subject_key={subject_key!r} were given; growth is that of cells in snapshots, "
+            "individuals at visits do not multiply. Leave one out."
+        )
+        raise ValueError(message)
+    subject = np.zeros(adata.n_obs) if subject_key is None else adata.obs[subject_key].astype(str).to_numpy()
+    for rows in pd.Series(own).groupby(subject).indices.values():
+        _check_ancestors(rate[rows], own[rows], key, time_key)
+
+
+def _check_ancestors(rate: np.ndarray, own: np.ndarray, key: str, time_key: str) -> None:
+    """Raise ValueError if the cells of a time stem from a handful of those of the time before."""
     times = np.unique(own)
     for time, gap in zip(times, np.diff(times), strict=False):
         weight = softmax(rate[own == time] * gap)
         effective = 1 / np.square(weight).sum()
-        if effective < FEWEST_CELLS:
+        if effective < FEWEST_CELLS * (1 - 1e-9):
             message = (
                 f"By the growth rates in adata.obs[{key!r}] the cells at the time {time + gap:g} stem from "
                 f"{effective:.1f} of {len(weight)} cells at {time:g}, in effect; at least {FEWEST_CELLS} are needed. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class LibraryLaw:
             cat_covs=found.cat_covs,
             cont_covs=found.cont_covs,
         )
+
+    def of(self, rows: np.ndarray) -> LibraryLaw:
+        """Return the law of some cells alone."""
+        return replace(self, time=self.time[rows], exposure=self.exposure[rows])
 
     def at(self, source_time: np.ndarray, source: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Library sizes at other times of cells that keep their rank, ``(n,)``.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from scgauge._core.compat import MODULE_KEYS
-from scgauge._core.registry_keys import BASELINE_KEY, GROWTH_KEY, TIME_KEY
+from scgauge._core.registry_keys import BASELINE_KEY, GROWTH_KEY, SUBJECT_KEY, TIME_KEY
 from scgauge.module._countvae import CountVAE
 from scgauge.nn import GroupMixture, growth_weight, solve
 from scgauge.nn.dynamics import LocalLinear, Neural, ParameterNet, Potential, check_field, make_field, theta_names
@@ -254,7 +254,7 @@ class ODEVAE(CountVAE):
 
     @torch.no_grad()
     def encode_all(self, loader: Any) -> tuple[Tensor, ...]:
-        """Encode every minibatch of a loader: mean, variance, time (user's unit), baseline and growth of each cell.
+        """Encode every minibatch of a loader: mean, variance, time (user's unit), baseline, growth, subject of cells.
 
         What was not registered has no columns.
         """
@@ -265,7 +265,7 @@ class ODEVAE(CountVAE):
             tensors = {key: value.to(self.device) for key, value in batch.items()}
             qz = self.inference(**self._get_inference_input(tensors))[MODULE_KEYS.QZ_KEY]
             none = qz.loc.new_zeros(len(qz.loc), 0)
-            known = (tensors.get(key, none).to(qz.loc) for key in (BASELINE_KEY, GROWTH_KEY))
+            known = (tensors.get(key, none).to(qz.loc) for key in (BASELINE_KEY, GROWTH_KEY, SUBJECT_KEY))
             parts.append((qz.loc, qz.scale.square(), tensors[TIME_KEY].reshape(-1), *known))
         self.train(was_training)
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from scgauge._core.optional import later
-from scgauge.train._flow_matching import N_PATHS, couple
+from scgauge.train._snapshot_paths import N_PATHS, couple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

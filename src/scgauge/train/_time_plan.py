@@ -10,10 +10,11 @@ from torch.nn.functional import one_hot
 from scgauge.nn import growth_weight, make_matching
 from scgauge.nn._matching import energy
 from scgauge.nn.dynamics import LocalLinear, Neural, Potential
-from scgauge.train._flow_matching import SnapshotCells, match_flow
+from scgauge.train._flow_matching import match_flow
 from scgauge.train._group_fit import fit_groups, refine_groups
 from scgauge.train._plan import CountTrainingPlan
 from scgauge.train._processes import all_rows, is_shared, take_from_first
+from scgauge.train._snapshot_paths import SnapshotCells, subject_cells
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from scgauge.module import ODEVAE
 
 
+#: Memory of a learned field of cohorts, in scaled time, and weight of the shrinkage of their parameters.
+MEMORY_OF_SUBJECTS, SHRINKAGE = 0.25, 1e-3
 #: Lengths of memory that are tried, in units of the last gap, and most cells of a snapshot in their comparison.
 MEMORIES, MOST_CELLS = (0.02, 0.25, 0.5, 1.0, 2.0), 1000
 
@@ -41,6 +44,9 @@ class SnapshotPlan(CountTrainingPlan):
 
     Where growth rates :math:`r` are registered, the cells of a snapshot weigh, wherever they are matched with another
     one, what they grow to until then, :math:`\propto \exp(r \Delta t)` :cite:p:`Schiebinger19`.
+
+    Of cohorts (several cells of a subject at a time) the cells of each subject are coupled and compared by themselves,
+    subjects weigh alike whatever their numbers of cells in stage 4, and stages 2, 3 and 5 are left out.
 
     Only training cells are used in every stage. Processes that share the cells fit the field to the cells of all, each
     for itself, and take that of the first.
@@ -152,12 +158,29 @@ class SnapshotPlan(CountTrainingPlan):
         field.memory.fill_(min(scores, key=scores.__getitem__) * gap)
 
     @torch.no_grad()
+    def _fit_cohorts(self, columns: tuple[Tensor, ...]) -> None:
+        """Fit the field to the cells of each subject."""
+        module = self.module
+        series = subject_cells(module, columns)
+        baseline = torch.stack([cells.baseline[0][0] for cells in series])
+        if module.n_baseline:
+            sd, mean = torch.std_mean(baseline, 0, correction=0)
+            module.parameter_net.set_scale(mean, sd)
+        if hasattr(module.field, "memory"):
+            module.field.memory.fill_(MEMORY_OF_SUBJECTS)
+        arguments = self.fit_arguments | {"shrinkage": SHRINKAGE, "n_steps": self.n_flow_steps, "lr": self.flow_lr}
+        self.flow_losses.append(match_flow(module, *series, **arguments))
+
+    @torch.no_grad()
     def _renew_bank(self, *, fit: bool) -> None:
         module, together = self.module, is_shared()
         if together:
             take_from_first(module)  # batch norm of each process has seen its own cells last
         encoded = module.encode_all(self.trainer.datamodule.train_dataloader())
-        mean, variance, time, baseline, growth = map(all_rows, encoded) if together else encoded
+        if encoded[-1].numel():
+            self._fit_cohorts(encoded)
+            return
+        mean, variance, time, baseline, growth, _ = map(all_rows, encoded) if together else encoded
         cells = SnapshotCells(*(module.snapshots(values, time) for values in (mean, variance, baseline)))
         if growth.numel():
             cells = cells._replace(growth=module.snapshots(module.span * growth[:, 0], time))
