@@ -4,6 +4,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scvi.data import AnnDataManager
 
 from scgauge._core.checks import check_adata, check_unique_names
@@ -14,7 +15,13 @@ from scgauge.model._dynamics_results import DynamicsResults
 from scgauge.model._group_results import GroupResults
 from scgauge.model._ode_parameters import ParameterResults
 from scgauge.model._state_prediction import StatePrediction
-from scgauge.model._subject_field import SubjectField, check_measured, check_subjects
+from scgauge.model._subject_field import (
+    SubjectField,
+    check_instruments,
+    check_measured,
+    check_subjects,
+    check_taken,
+)
 from scgauge.model._subject_results import SubjectResults
 from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, check_time, warn_of_confounding
 from scgauge.model._trajectory_groups import TrajectoryGroups
@@ -53,7 +60,8 @@ class ODEVI(
     are enough. The parameters of the dynamics of each individual follow from baseline variables; each visit is a
     starting value, and starts are combined by inverse variance (:class:`scgauge.module.LongitudinalVAE`,
     :class:`scgauge.train.LongitudinalPlan`). Scores of tests take ``gene_likelihood="normal"``, where single items may
-    be missing (NaN).
+    be missing (NaN). With `instrument_key` several tests, of which a visit may take any, measure one latent state
+    :cite:p:`Hackenberg25b`: a test that was not taken is predicted from the others.
 
     Parameters
     ----------
@@ -173,25 +181,43 @@ class ODEVI(
         super()._build(adata, network, **more)
 
     def _check_data(self, adata: AnnData, gene_likelihood: str) -> None:
-        """Let single items of individuals be missing where the likelihood is normal."""
+        """Let single items of individuals, and whole instruments, be missing where the likelihood is normal."""
+        instruments = self._instruments
+        if gene_likelihood != "normal" and instruments:
+            message = (
+                f"gene_likelihood={gene_likelihood!r} was given with instrument_key; an instrument that was not taken "
+                "is NaN, which counts cannot be. Use 'normal', counts as their logarithms."
+            )
+            raise ValueError(message)
         if self._subject_key is None or gene_likelihood != "normal":
             super()._check_data(adata, gene_likelihood)
             return
         check_adata(adata)
         check_unique_names(adata)
-        check_measured(adata, self._layer)
+        training = adata is self.adata
+        if training and instruments:
+            check_taken(adata, self._layer, instruments, self._registered(adata, SUBJECT_KEY).ravel())
+        check_measured(adata, self._layer, training=training)
 
     @property
     def _fields(self) -> dict[str, Any]:
         return self.registry_["field_registries"]
 
+    @property
+    def _instruments(self) -> list[str]:
+        """Name of the instrument of each item; empty without `instrument_key`."""
+        return list(self._fields.get(SUBJECT_KEY, {}).get("state_registry", {}).get("instruments", ()))
+
     def _data_arguments(self, network: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of the module that follow from the data."""
         baseline = self._fields.get(BASELINE_KEY, {}).get("state_registry") or {}
-        return super()._data_arguments(network) | {
+        found = super()._data_arguments(network) | {
             "times": self._fields[TIME_KEY]["state_registry"]["times"],
             "n_baseline": len(baseline.get("columns", ())),
         }
+        if self._instruments:
+            found["instruments"] = pd.factorize(np.asarray(self._instruments))[0].tolist()
+        return found
 
     def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:  # type: ignore[override]
         """Train autoencoder and dynamics.
@@ -245,6 +271,7 @@ class ODEVI(
         batch_key: str | None = None,
         labels_key: str | None = None,
         subject_key: str | None = None,
+        instrument_key: str | None = None,
         baseline_keys: list[str] | None = None,
         baseline_obsm_key: str | None = None,
         size_factor_key: str | None = None,
@@ -271,6 +298,10 @@ class ODEVI(
         subject_key
             Column of ``obs`` with the individual that a row is a visit of; one row for each of its times. Without it
             cells are snapshots.
+        instrument_key
+            Column of ``var`` with the measuring instrument of an item, for individuals whose visits take one or more of
+            several instruments: all items of one that was not taken are NaN. Each has an encoder and a decoder of its
+            own, and all measure one latent state. Needs `subject_key` and ``gene_likelihood="normal"``.
         baseline_keys
             Columns of ``obs`` with numbers or categories on which the parameters of the dynamics depend; of
             individuals, the same at all visits.
@@ -294,9 +325,12 @@ class ODEVI(
         ValueError
             If `adata` is a view, a column has missing values, there is one time only or a time with too few cells, size
             factors are not positive, or gene names repeat; if a baseline variable changes within a subject, a subject
-            has two rows at one time, or none has two visits.
+            has two rows at one time, or none has two visits; if `instrument_key` is given without `subject_key`, or an
+            instrument has one item.
         """
         check_adata(adata)
+        if instrument_key is not None and not kwargs:
+            check_instruments(adata, instrument_key, subject_key)
         if not kwargs:
             check_time(adata, time_key, snapshots=subject_key is None)
         if subject_key is not None:
@@ -315,6 +349,7 @@ class ODEVI(
             batch_key=batch_key,
             labels_key=labels_key,
             subject_key=subject_key,
+            instrument_key=instrument_key,
             baseline_keys=baseline_keys,
             baseline_obsm_key=baseline_obsm_key,
             size_factor_key=size_factor_key,
@@ -327,7 +362,7 @@ class ODEVI(
             BaselineField(BASELINE_KEY, baseline_keys, baseline_obsm_key),
         ]
         if subject_key is not None:
-            fields.append(SubjectField(SUBJECT_KEY, subject_key))
+            fields.append(SubjectField(SUBJECT_KEY, subject_key, instrument_key))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
