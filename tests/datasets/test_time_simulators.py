@@ -59,6 +59,29 @@ def test_visits_items_and_baseline():
     np.testing.assert_allclose((baseline.to_numpy() * sign[:, None]).mean(0)[10:], 0, atol=0.15)
 
 
+def test_instruments_measure_one_state_at_different_visits():
+    adata = simulate_longitudinal(100, n_visits=4, start_sd=0.5, n_instruments=2, noise=0.1, rng=0)
+    first = (adata.var["instrument"] == "instrument_0").to_numpy()
+    taken = ~np.isnan(adata.X)
+    assert (taken[:, first].all(1) != taken[:, ~first].all(1)).all()
+    assert (taken[:, first].any(1) != taken[:, ~first].any(1)).all()
+    assert 0.4 < taken[:, first].mean() < 0.6
+    expected = adata.obsm["state"] @ adata.varm["weights"].T + adata.var["offset"].to_numpy()
+    np.testing.assert_allclose(adata.layers["expected"], expected, rtol=1e-5)
+    residual = (adata.X - expected)[taken]
+    np.testing.assert_allclose([residual.mean(), residual.std()], [0, 0.1], atol=0.005)
+    table = adata.uns["scgauge_truth"]["parameters"].set_index("group")
+    for row in (1, 7):
+        matrix = table.loc[adata.obs["group"].iloc[row]].to_numpy(float).reshape(2, 2)
+        state = expm(matrix * adata.obs["time"].iloc[row]) @ adata.obsm["start"][row]
+        np.testing.assert_allclose(adata.obsm["state"][row], state)
+    starts = adata.obsm["start"][::4]
+    np.testing.assert_allclose([starts.mean(0), starts.std(0)], [[2, 1], [0.5, 0.5]], atol=0.15)
+    plain = simulate_longitudinal(100, n_visits=4, noise=0.1, rng=0)
+    assert (plain.obsm["start"] == [2, 1]).all()
+    np.testing.assert_array_equal(plain.obsm["baseline"], adata.obsm["baseline"])
+
+
 def test_baseline_of_parameters_and_of_four_groups():
     adata = simulate_longitudinal(40, design="linear-4", baseline="parameters", rng=0)
     table = adata.uns["scgauge_truth"]["parameters"].set_index("group")
@@ -145,6 +168,8 @@ def test_splat_pseudotime_is_kept_on_request():
         (simulate_longitudinal, {"n_informative": 60}, "must be in 0..50"),
         (simulate_longitudinal, {"baseline": "age"}, "baseline='age' was given"),
         (simulate_longitudinal, {"noise": -0.1}, "noise=-0.1 was given"),
+        (simulate_longitudinal, {"start_sd": -1.0}, "start_sd=-1.0 was given"),
+        (simulate_longitudinal, {"n_instruments": 0}, "n_instruments=0 was given; an integer of at least 1"),
         (simulate_splat_paths, {"n_times": 0}, "n_times=0 was given"),
         (simulate_splat_paths, {"de_prob": 2}, "de_prob=2 was given"),
         (simulate_splat_paths, {"de_scale": 0}, "de_scale=0 was given"),

@@ -189,6 +189,10 @@ def test_what_cohorts_cannot_have(arguments, message):
 
 
 def test_cohorts_that_cannot_be_used():
+    adata = make(n_obs=240, n_subjects=4)
+    adata.var["test"] = np.where(np.arange(40) < 20, "one", "other")
+    with pytest.raises(ValueError, match="instrument_key='test' was given with several rows of a subject"):
+        ODEVI.setup_anndata(adata, **SETUP, instrument_key="test")
     few = make(n_obs=240, n_subjects=4)
     few = few[~((few.obs["subject"] == "s1") & (few.obs["time"] == 2) & (np.arange(240) % 7 > 0))].copy()
     message = "several rows at the time .* at least 5 cells at each of its times, which 1 of 12 have not"

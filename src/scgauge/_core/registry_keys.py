@@ -7,3 +7,5 @@ TIME_KEY, BASELINE_KEY = "time", "baseline"
 SUBJECT_KEY, WEIGHT_KEY = "subject", "weight"
 #: Net growth rate of a cell, per unit of the user's time.
 GROWTH_KEY = "growth"
+#: Number of the instrument of an observation, and the row of its visit in the minibatch.
+INSTRUMENT_KEY, VISIT_KEY = "instrument", "visit"

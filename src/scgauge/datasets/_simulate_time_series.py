@@ -109,19 +109,16 @@ def simulate_time_series(  # noqa: PLR0913 - ten without `rng`
     params: dict[str, Any] = {
         "n_obs": n_obs, "n_vars": n_vars, "design": design, "n_groups": n_groups, "times": [float(t) for t in times],
         "separation": separation, "spread": spread, "library_size": library_size, "dispersion": dispersion,
-        "growth_rates": None if growth_rates is None else [float(rate) for rate in growth_rates],
     }  # fmt: skip
+    if growth_rates is not None:
+        params["growth_rates"] = [float(rate) for rate in growth_rates]
     table = planted.parameters(design, n_groups)
     grid_times = _check(params)
     gene_rng, cell_rng, rate_rng, count_rng = generator(rng).spawn(4)
     starts = _starts(design, n_groups, separation)
-    group, time_index = _divide(n_obs, n_groups, grid_times, params["growth_rates"])
-    states = np.stack(
-        [
-            planted.trajectory(design, row, start, grid_times)
-            for row, start in zip(table.iloc[:, 1:].to_numpy(float), starts, strict=True)
-        ]
-    )
+    group, time_index = _divide(n_obs, n_groups, grid_times, growth_rates)
+    systems = zip(table.iloc[:, 1:].to_numpy(float), starts, strict=True)
+    states = np.stack([planted.trajectory(design, row, start, grid_times) for row, start in systems])
     z = states[group, time_index] + cell_rng.normal(0, spread, (n_obs, 2))
     weights = gene_rng.normal(size=(n_vars, 2))
     base = gene_rng.normal(0, 1, n_vars)
@@ -139,9 +136,9 @@ def simulate_time_series(  # noqa: PLR0913 - ten without `rng`
         index=[f"cell_{index}" for index in range(n_obs)],
     )
     if growth_rates is not None:
-        obs["growth_rate"] = np.asarray(params["growth_rates"])[group[order]]
+        obs["growth_rate"] = np.asarray(growth_rates, dtype=float)[group[order]]
     truth = {
-        "params": {name: value for name, value in params.items() if value is not None},
+        "params": params,
         "parameters": table,
         "trajectories": planted.trajectories(table, design, starts, np.linspace(0, grid_times[-1], 101)),
     }
@@ -196,7 +193,7 @@ def _check(params: dict[str, Any]) -> np.ndarray:
         if not isinstance(params[name], int | np.integer) or params[name] < lowest:
             message = f"{name}={params[name]!r} was given; an integer of at least {lowest} is needed."
             raise ValueError(message)
-    rates = params["growth_rates"]
+    rates = params.get("growth_rates")
     if rates is not None and (len(rates) != params["n_groups"] or not np.isfinite(rates).all()):
         message = (
             f"growth_rates={rates!r} was given; a finite number for each of {params['n_groups']} groups is needed."

@@ -98,10 +98,12 @@ class DynamicsResults:
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.module.device)
 
-    def _posterior(self, adata: AnnData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _posterior(
+        self, adata: AnnData | None, rows: np.ndarray | None, **kwargs: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         # The encoder also draws from the posterior, which nobody reads here: leave torch's generator as it was.
         with torch.random.fork_rng(devices=[]):
-            return self.get_latent_representation(adata, indices=rows, return_dist=True)
+            return self.get_latent_representation(adata, indices=rows, return_dist=True, **kwargs)
 
     def _latent(self, adata: AnnData, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         mean, variance = self._posterior(adata, rows)

@@ -4,6 +4,7 @@ from ._count_log_likelihood import count_log_likelihood
 from ._decoder import CountDecoder, DecoderOutput, LogSoftplus
 from ._encoder import Encoder
 from ._group_mixture import GroupMixture
+from ._instruments import InstrumentDecoder, InstrumentEncoder, misalignment
 from ._jacobian import hutchinson_jacobian_norm, layer_jacobian_norm
 from ._layer_stack import ACTIVATIONS, ActivationName, LayerStack, TiedStack, weight_of
 from ._layers import CovariateLinear, FullyConnected
@@ -29,6 +30,8 @@ __all__ = [
     "FullyConnected",
     "GeneLikelihood",
     "GroupMixture",
+    "InstrumentDecoder",
+    "InstrumentEncoder",
     "LayerStack",
     "LikelihoodSpec",
     "LinearDecoder",
@@ -51,6 +54,7 @@ __all__ = [
     "layer_jacobian_norm",
     "likelihood",
     "make_matching",
+    "misalignment",
     "pairs_within",
     "solve",
     "solve_path",
