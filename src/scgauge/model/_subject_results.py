@@ -41,11 +41,16 @@ class SubjectResults:
     _registered: Callable[..., Any]
     _make_data_loader: Callable[..., Any]
     _tensor: Callable[..., torch.Tensor]
-    _instruments: Any
 
     @property
     def _subject_key(self) -> str | None:
         return self.registry_["setup_args"].get("subject_key")
+
+    @property
+    def _instruments(self) -> list[str]:
+        """Instrument of each item; empty without `instrument_key`."""
+        field = self.registry_["field_registries"].get(SUBJECT_KEY, {})
+        return list(field.get("state_registry", {}).get("instruments", ()))
 
     def _need_subjects(self) -> None:
         if self._subject_key is None:
