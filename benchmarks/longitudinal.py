@@ -111,13 +111,12 @@ def similar(seed: int, *, epochs: int = 10) -> dict[str, Any]:
 
 def predict_last(model: Any, past: AnnData, future: AnnData) -> np.ndarray:
     """Predict the visits of `future`, one of each subject, from those of `past` up to their times."""
-    found = [
-        model.predict_state(past[past.obs["subject"] == subject].copy(), times=[t], kind="rates", start="previous")[
-            :, future.var_names
-        ].X[0]
-        for subject, t in zip(future.obs["subject"], future.obs["time"], strict=True)
-    ]
-    return np.stack(found)
+    past = of_subjects(past, future.obs["subject"])
+    times, column = np.unique(future.obs["time"], return_inverse=True)
+    names = past.obs["subject"].drop_duplicates().astype(str).to_list()
+    row = [names.index(subject) for subject in future.obs["subject"].astype(str)]
+    found = model.predict_state(past, times=times, kind="rates", start="previous")[:, future.var_names]
+    return np.asarray(found.X).reshape(len(times), len(names), -1)[column, row]
 
 
 def taken(adata: AnnData, instrument: str) -> AnnData:
@@ -132,44 +131,27 @@ def of_subjects(adata: AnnData, subjects: Any) -> AnnData:
     return found
 
 
-def one_and_both(whole: AnnData, instrument: str, seed: int, **arguments: Any) -> tuple[dict[str, float], AnnData, Any]:
-    """Predict the last visit with an instrument from those before, with the instrument alone and with all of them.
-
-    Subjects with less than three visits with the instrument are left out. The joint model sees no visit from the
-    predicted one on, but for `same_visit`, where the other instruments were taken at the predicted visit itself.
-    """
+def last_visits(whole: AnnData, instrument: str) -> tuple[AnnData, AnnData]:
+    """Last visit with an instrument of the subjects who took it at three or more, and their visits with it before."""
     mine = taken(whole, instrument)
     n_visits = mine.obs.groupby("subject", observed=True)["time"].size()
     mine = of_subjects(mine, n_visits.index[n_visits >= 3])
     last = ~mine.obs["subject"].duplicated(keep="last").to_numpy()
-    alone, future = mine[~last].copy(), mine[last]
-    end = future.obs.set_index("subject")["time"]
-    whole = of_subjects(whole, end.index)
-    own_end = end.loc[whole.obs["subject"]].to_numpy()
-    before = whole[(whole.obs["time"] < own_end).to_numpy()].copy()
-    found = {"n": len(future)}
-    found["alone"] = rmse(predict_last(fit(alone, seed, **arguments), alone, future), future.X)
-    model = fit(before, seed, instrument_key="instrument", **arguments)
-    found["both"] = rmse(predict_last(model, before, future), future.X)
-    until = whole[(whole.obs["time"] <= own_end).to_numpy()].copy()
-    until.X[np.ix_(until.obs_names.isin(future.obs_names), until.var["instrument"] == instrument)] = np.nan
-    until = until[~np.isnan(until.X).all(1)].copy()
-    also = future.obs_names.isin(until.obs_names)
-    found |= {"n_same_visit": int(also.sum())}
-    if also.any():
-        part = future[also]
-        found["both_there"] = rmse(predict_last(model, before, part), part.X)
-        found["same_visit"] = rmse(predict_last(model, until, part), part.X)
-    return found, alone, future
+    return mine[~last].copy(), mine[last].copy()
+
+
+def registry() -> AnnData:
+    whole = scgauge.datasets.clinical_dummy_smartcare()
+    return whole[np.lexsort((whole.obs["time"], whole.obs["subject"].cat.codes))].copy()
 
 
 def next_visit(seed: int) -> dict[str, Any]:
-    """Predict the last visit of each patient of the registry from those before, by instrument."""
-    whole = scgauge.datasets.clinical_dummy_smartcare()
-    whole = whole[np.lexsort((whole.obs["time"], whole.obs["subject"].cat.codes))].copy()
+    """Predict the last visit of each patient of the registry from those before, each instrument by itself."""
+    whole = registry()
     rows: dict[str, Any] = {"part": "next_visit", "seed": seed}
     for instrument in ("test1", "test2"):
-        rows[instrument], past, future = one_and_both(whole, instrument, seed)
+        past, future = last_visits(whole, instrument)
+        rows[instrument] = {"model": rmse(predict_last(fit(past, seed), past, future), future.X), "n": len(future)}
         simple: dict[str, list] = {"last": [], "line": [], "mean": []}
         for subject, t in zip(future.obs["subject"], future.obs["time"], strict=True):
             mine = past[past.obs["subject"] == subject]
@@ -179,6 +161,35 @@ def next_visit(seed: int) -> dict[str, Any]:
             slope, level = np.polyfit(own, items, 1)
             simple["line"].append(level + slope * t)
         rows[instrument] |= {name: rmse(np.stack(values), future.X) for name, values in simple.items()}
+    return rows
+
+
+def next_visit_of_both(seed: int, *, epochs: int | None = None) -> dict[str, Any]:
+    """The same with one model of both instruments.
+
+    It is trained on visits before the first predicted one of a patient, and predicts an instrument from all visits
+    before (`model`) or, where the other one was taken at the predicted visit itself, from that too (`same_visit`,
+    beside `model_there`).
+    """
+    whole = registry()
+    futures = {instrument: last_visits(whole, instrument)[1] for instrument in ("test1", "test2")}
+    ends = {instrument: future.obs.set_index("subject")["time"] for instrument, future in futures.items()}
+    subject = whole.obs["subject"].astype(str)
+    at = {instrument: subject.map(end.rename(index=str)).to_numpy() for instrument, end in ends.items()}
+    first = np.fmin(*at.values())
+    model = fit(whole[(whole.obs["time"] < first).to_numpy()].copy(), seed, instrument_key="instrument", epochs=epochs)
+    rows: dict[str, Any] = {"part": "next_visit_of_both", "seed": seed}
+    for instrument, future in futures.items():
+        before = whole[(whole.obs["time"] < at[instrument]).to_numpy()].copy()
+        rows[instrument] = {"model": rmse(predict_last(model, before, future), future.X), "n": len(future)}
+        until = whole[(whole.obs["time"] <= at[instrument]).to_numpy()].copy()
+        hidden = until.obs_names.isin(future.obs_names)
+        until.X[np.ix_(hidden, until.var["instrument"] == instrument)] = np.nan
+        until = until[~np.isnan(until.X).all(1)].copy()
+        there = future[future.obs_names.isin(until.obs_names)].copy()
+        for name, visits in (("model_there", before), ("same_visit", until)):
+            rows[instrument][name] = rmse(predict_last(model, visits, there), there.X)
+        rows[instrument]["n_there"] = len(there)
     return rows
 
 
@@ -209,7 +220,9 @@ def instruments(seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--parts", nargs="+", default=["trajectories", "similar", "instruments", "next_visit"])
+    parser.add_argument(
+        "--parts", nargs="+", default=["trajectories", "similar", "instruments", "next_visit", "next_visit_of_both"]
+    )
     parser.add_argument("--out", type=Path, default=Path("longitudinal.json"))
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -219,7 +232,7 @@ def main() -> None:
         jobs = [partial(trajectories, design, seed) for design in DESIGNS] if "trajectories" in arguments.parts else []
         jobs += [
             partial(function, seed)
-            for function in (similar, instruments, next_visit)
+            for function in (similar, instruments, next_visit, next_visit_of_both)
             if function.__name__ in arguments.parts
         ]
         for job in jobs:

@@ -138,10 +138,7 @@ def simulate_longitudinal(  # noqa: PLR0913 - ten without the first and `rng`
     states = np.stack([planted.trajectory(design, values[group[i]], starts[i], times[i]) for i in range(n)])
     var, weights = _items(n_instruments, item_rng, instrument_rng)
     expected = (states @ weights.T + var["offset"].to_numpy()).reshape(n * n_visits, -1)
-    items = expected + _noise(noise, expected.shape, item_rng, instrument_rng)
-    if n_instruments > 1:
-        taken = instrument_rng.integers(n_instruments, size=len(items))[:, None] == np.arange(n_instruments)
-        items[~taken[:, var["instrument"].cat.codes]] = np.nan
+    items = _measure(expected, params, item_rng, instrument_rng)
     rows = np.repeat(np.arange(n), n_visits)
     obs = _visits(rows, times, pd.Categorical.from_codes(group[rows], table["group"]))
     truth = {
@@ -183,12 +180,18 @@ def _items(
     return var, weights
 
 
-def _noise(sd: float, shape: tuple[int, int], rng: np.random.Generator, further_rng: np.random.Generator) -> np.ndarray:
-    """Draw the noise; that of the first instrument does not depend on whether there are others."""
-    n_visits, n_items = shape
-    return np.column_stack(
-        [rng.normal(0, sd, (n_visits, _ITEMS)), further_rng.normal(0, sd, (n_visits, n_items - _ITEMS))]
-    )
+def _measure(
+    expected: np.ndarray, params: dict[str, Any], rng: np.random.Generator, further_rng: np.random.Generator
+) -> np.ndarray:
+    """Add noise, that of the first instrument as if it were alone; hide all but one of the instruments of a visit."""
+    n_rows, n_items = expected.shape
+    first, further = (n_rows, _ITEMS), (n_rows, n_items - _ITEMS)
+    noise = [rng.normal(0, params["noise"], first), further_rng.normal(0, params["noise"], further)]
+    items = expected + np.concatenate(noise, axis=1)
+    if further[1]:
+        taken = further_rng.integers(params["n_instruments"], size=(n_rows, 1))
+        items[np.arange(n_items) // _ITEMS != taken] = np.nan
+    return items
 
 
 def _visits(rows: np.ndarray, times: np.ndarray, group: pd.Categorical) -> pd.DataFrame:

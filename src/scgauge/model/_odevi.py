@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scvi.data import AnnDataManager
 from scvi.data.fields import NumericalObsField
 
@@ -197,21 +196,18 @@ class ODEVI(
     def _fields(self) -> dict[str, Any]:
         return self.registry_["field_registries"]
 
-    @property
-    def _instruments(self) -> list[str]:
-        """Name of the instrument of each item; empty without `instrument_key`."""
-        return list(self._fields.get(SUBJECT_KEY, {}).get("state_registry", {}).get("instruments", ()))
-
     def _data_arguments(self, network: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of the module that follow from the data."""
         baseline = self._fields.get(BASELINE_KEY, {}).get("state_registry") or {}
-        found = super()._data_arguments(network) | {
-            "times": self._fields[TIME_KEY]["state_registry"]["times"],
-            "n_baseline": len(baseline.get("columns", ())),
-        }
-        if self._instruments:
-            found["instruments"] = pd.factorize(np.asarray(self._instruments))[0].tolist()
-        return found
+        several = {"instruments": self._instruments} if self._instruments else {}
+        return (
+            super()._data_arguments(network)
+            | several
+            | {
+                "times": self._fields[TIME_KEY]["state_registry"]["times"],
+                "n_baseline": len(baseline.get("columns", ())),
+            }
+        )
 
     def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:  # type: ignore[override]
         """Train autoencoder and dynamics.

@@ -42,7 +42,6 @@ class SubjectResults:
     _registered: Callable[..., Any]
     _make_data_loader: Callable[..., Any]
     _tensor: Callable[..., torch.Tensor]
-    _instruments: Any
 
     @property
     def _subject_column(self) -> str | None:
@@ -63,6 +62,12 @@ class SubjectResults:
             return [np.arange(adata.n_obs)]
         subject = self._registered(adata, SUBJECT_KEY).ravel()
         return [np.flatnonzero(subject == number) for number in pd.unique(subject)]
+
+    @property
+    def _instruments(self) -> list[str]:
+        """Instrument of each item; empty without `instrument_key`."""
+        field = self.registry_["field_registries"].get(SUBJECT_KEY, {})
+        return list(field.get("state_registry", {}).get("instruments", ()))
 
     def _need_subjects(self) -> None:
         if self._subject_key is None:

@@ -103,15 +103,16 @@ class LongitudinalVAE(ODEVAE):
     n_input
         Number of items.
     instruments
-        Number of the instrument of each item, ``(n_input,)`` integers from 0; ``None`` for one instrument.
+        Name of the instrument of each item, ``(n_input,)``; ``None`` for one instrument.
     **arguments
         Passed to :class:`ODEVAE`.
     """
 
-    def __init__(self, n_input: int, *, instruments: Sequence[int] | None = None, **arguments: Any) -> None:
+    def __init__(self, n_input: int, *, instruments: Sequence[str] | None = None, **arguments: Any) -> None:
         # The parents make the networks.
-        self.instruments = tuple(instruments or (0,) * n_input)
-        self.n_instruments = max(self.instruments) + 1
+        names = list(dict.fromkeys(instruments or ()))
+        self.instruments = [names.index(name) for name in instruments or ()]
+        self.n_instruments = max(1, len(names))
         super().__init__(n_input, **arguments)
         self.log_diffusion = nn.Parameter(torch.full((self.n_latent,), _FIRST_DIFFUSION))
         self.consistency_weight, self.shrinkage_weight, self.alignment_weight = 1.0, 1e-3, 1.0
