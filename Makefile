@@ -67,12 +67,14 @@ check: $(DEV) ## lint, format, floors, types, spelling, metadata, docs, package
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
-docs: $(DEV) ## build the documentation in docs/_build/html
+docs: $(DEV) ## build the documentation in docs/_build/html and check its links
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 	@grep -q '<img' docs/_build/html/gallery.html || { echo "The gallery has no pictures." >&2; exit 1; }
+	$(BIN)/python docs/check_links.py docs/_build/html README.md
 
 tutorials: $(DEV) ## build the documentation with every tutorial executed
-	SCGAUGE_TUTORIALS=1 $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/tutorials
+	@# Networks of tutorials are small: a second thread waits more than it computes, for minutes on a busy machine.
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} SCGAUGE_TUTORIALS=1 $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/tutorials
 
 format: $(DEV) ## put the code into the house style
 	$(BIN)/ruff check --fix-only .

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -85,3 +86,14 @@ def test_public_functions_are_checked_and_can_be_pickled():
         scgauge.metrics.energy_distance(np.eye(3), np.eye(3), estimator=["u"])
     with pytest.raises(TypeError, match="n_cells='x' was given"):
         scgauge.model.LinearVI.get_explained_deviance(None, n_cells="x")
+
+
+def test_objects_that_print_themselves_are_named_by_their_class(capsys):
+    class Model:
+        def __repr__(self):
+            sys.stdout.write("everything about the model")
+            return ""
+
+    with pytest.raises(TypeError, match="sizes=<Model> was given; a list of integers is needed"):
+        checked(function)(1, sizes=Model())
+    assert capsys.readouterr().out == ""

@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 from scipy.special import logsumexp
 
-from scgauge.nn import CountLikelihood, SparseRows, count_log_likelihood
+from scgauge.nn import CountLikelihood, SparseRows, count_log_likelihood, dense_log_likelihood
 
 pytestmark = pytest.mark.quick
 
@@ -44,43 +44,47 @@ def _expected(x, parameters, *, normalise=True):
     return np.where(x == 0, np.logaddexp(structural, drawn + nb), drawn + nb).sum(1)
 
 
-def _evaluate(x, parameters, **options):
-    return count_log_likelihood(
-        SparseRows.from_dense(x),
-        parameters["logits"],
-        parameters["log_exposure"],
-        **{k: v for k, v in parameters.items() if k not in {"logits", "log_exposure"}},
-        **options,
-    )
+def _at_nonzero(x, **parameters):
+    return count_log_likelihood(SparseRows.from_dense(x), **parameters)
+
+
+@pytest.fixture(params=[_at_nonzero, dense_log_likelihood], ids=["non-zero", "all"])
+def evaluate(request):
+    """Log-likelihood of each cell, with the costly functions at non-zero entries or at all."""
+
+    def call(x, parameters, **options):
+        return request.param(x, **parameters, **options)
+
+    return call
 
 
 @pytest.mark.parametrize("mean", [0.05, 1.0, 30.0], ids=["sparse", "moderate", "dense"])
 @pytest.mark.parametrize("per_cell", [False, True], ids=["gene", "gene-cell"])
 @pytest.mark.parametrize("normalise", [True, False], ids=["shares", "free"])
 @pytest.mark.parametrize("name", NAMES)
-def test_equals_scipy(name, normalise, per_cell, mean):
+def test_equals_scipy(evaluate, name, normalise, per_cell, mean):
     x, parameters = _case(name, per_cell=per_cell, mean=mean)
-    found = _evaluate(x, parameters, normalise=normalise).detach().numpy()
+    found = evaluate(x, parameters, normalise=normalise).detach().numpy()
     np.testing.assert_allclose(found, _expected(x, parameters, normalise=normalise), rtol=1e-11)
 
 
 @pytest.mark.parametrize("per_cell", [False, True], ids=["gene", "gene-cell"])
 @pytest.mark.parametrize("normalise", [True, False], ids=["shares", "free"])
 @pytest.mark.parametrize("name", NAMES)
-def test_gradient_is_that_of_finite_differences(name, normalise, per_cell):
+def test_gradient_is_that_of_finite_differences(evaluate, name, normalise, per_cell):
     x, parameters = _case(name, n_cells=3, n_genes=5, per_cell=per_cell, mean=4.0)
     keys = list(parameters)
 
     def function(*values):
-        return _evaluate(x, dict(zip(keys, values, strict=True)), normalise=normalise)
+        return evaluate(x, dict(zip(keys, values, strict=True)), normalise=normalise)
 
     assert torch.autograd.gradcheck(function, tuple(parameters.values()), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_float32_is_exact_to_its_rounding(name):
+def test_float32_is_exact_to_its_rounding(evaluate, name):
     x, parameters = _case(name, n_cells=4, n_genes=20_000, dtype=torch.float32, mean=0.2)
-    found = _evaluate(x, parameters).detach().numpy()
+    found = evaluate(x, parameters).detach().numpy()
     np.testing.assert_allclose(found, _expected(x, parameters), rtol=3e-6)
 
 
@@ -112,34 +116,34 @@ def _digits(x, parameters):
 
 @pytest.mark.parametrize("log_theta", [-200.0, -30.0, 12.0, 30.0])
 @pytest.mark.parametrize("name", ["nb", "zinb"])
-def test_float32_at_the_ends_of_the_dispersion(name, log_theta):
+def test_float32_at_the_ends_of_the_dispersion(evaluate, name, log_theta):
     x, parameters = _case(name, dtype=torch.float32, mean=3.0)
     parameters["log_dispersion"] = torch.full((x.shape[1],), log_theta).requires_grad_()
-    value = _evaluate(x, parameters)
+    value = evaluate(x, parameters)
     value.sum().backward()
     np.testing.assert_allclose(value.detach().numpy(), _digits(x, parameters), rtol=2e-6)
     assert all(parameter.grad.isfinite().all() for parameter in parameters.values())
 
 
 @pytest.mark.parametrize("name", ["nb", "zinb"])
-def test_mean_near_zero(name):
+def test_mean_near_zero(evaluate, name):
     x, parameters = _case(name, dtype=torch.float32)
     with torch.no_grad():
         parameters["logits"][:, 0] = -200.0  # underflows as a share
-    value = _evaluate(x, parameters)
+    value = evaluate(x, parameters)
     value.sum().backward()
     np.testing.assert_allclose(value.detach().numpy(), _digits(x, parameters), rtol=2e-6)
     assert all(parameter.grad.isfinite().all() for parameter in parameters.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_empty_cells_and_full_ones(name):
+def test_empty_cells_and_full_ones(evaluate, name):
     x, parameters = _case(name, dtype=torch.float64)
     x[0] = 0
     x[1] = x[1] + 1
     with torch.no_grad():
         parameters["log_exposure"][0] = -torch.inf  # the log of the library of an empty cell
-    value = _evaluate(x, parameters)
+    value = evaluate(x, parameters)
     value.sum().backward()
     assert value[0] == 0
     np.testing.assert_allclose(value.detach().numpy()[1:], _expected(x, parameters)[1:], rtol=1e-11)
@@ -148,14 +152,14 @@ def test_empty_cells_and_full_ones(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_counts_at_all(name):
+def test_no_counts_at_all(evaluate, name):
     x, parameters = _case(name)
-    found = _evaluate(torch.zeros_like(x), parameters).detach().numpy()
+    found = evaluate(torch.zeros_like(x), parameters).detach().numpy()
     np.testing.assert_allclose(found, _expected(torch.zeros_like(x), parameters), rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_several_draws_are_those_of_each(name):
+def test_several_draws_are_those_of_each(evaluate, name):
     x, one = _case(name, seed=1)
     _, other = _case(name, seed=2)
     keys = [key for key in one if key != "log_dispersion"]
@@ -169,7 +173,7 @@ def test_several_draws_are_those_of_each(name):
     for row, parameters in zip(found, (one, other), strict=True):
         if shared is not None:
             parameters["log_dispersion"] = shared
-        torch.testing.assert_close(row, _evaluate(x, parameters))
+        torch.testing.assert_close(row, evaluate(x, parameters))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -183,10 +187,10 @@ def test_sum_is_that_of_the_distribution_of_scvi_tools(name):
         px.no_such_name  # noqa: B018
 
 
-def test_sixteen_bit_parameters_are_summed_in_float32():
+def test_sixteen_bit_parameters_are_summed_in_float32(evaluate):
     x, parameters = _case("zinb", n_genes=500, dtype=torch.float32)
     half = {key: value.detach().to(torch.bfloat16) for key, value in parameters.items()}
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = _evaluate(x, half)
+        found = evaluate(x, half)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), _expected(x, half), rtol=1e-5)

@@ -33,6 +33,13 @@ class _Kind(NamedTuple):
     which: tuple[Callable[[Any], Any], str] | None = None
 
 
+def _described(value: Any) -> str:
+    """Words for a value; models print themselves where others return text, and are named by their class."""
+    if type(value).__module__.partition(".")[0] in {"builtins", "numpy", "pandas"}:
+        return reprlib.repr(value)
+    return f"<{type(value).__name__}>"
+
+
 def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
@@ -163,7 +170,7 @@ def checked(function: FunctionType) -> Callable:
             if check is None:
                 continue
             if not check.fits(value):
-                message = f"{name}={reprlib.repr(value)} was given; {check.words} is needed."
+                message = f"{name}={_described(value)} was given; {check.words} is needed."
                 # A fraction in the place of an integer is a number of the wrong value.
                 raise ValueError(message) if _is_number(value) and "integer" in check.words else TypeError(message)
             if check.which is not None and value is not None:

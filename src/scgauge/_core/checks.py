@@ -87,12 +87,20 @@ def check_obs_numbers(adata: AnnData, key: str, *, argument: str) -> np.ndarray:
     return values
 
 
+#: What makes the representations that others ask for by default.
+_MADE_BY = {
+    "X_pca": "sc.pp.pca(adata) on log-normalised counts",
+    "X_umap": "sc.pp.neighbors(adata); sc.tl.umap(adata)",
+    "X_tsne": "sc.tl.tsne(adata)",
+}
+
+
 def check_obsm_key(adata: AnnData, key: str, *, argument: str = "use_rep") -> np.ndarray:
     """Return ``adata.obsm[key]`` as a float array; KeyError if missing, ValueError unless finite and 2-D."""
     _check_is_text(key, argument)
     if key not in adata.obsm:
         message = f"Did not find {argument}={key!r} in adata.obsm; found {list(adata.obsm.keys())}."
-        raise KeyError(message)
+        raise KeyError(message + (f" Run: {_MADE_BY[key]}" if key in _MADE_BY else ""))
     values = adata.obsm[key]
     values = np.asarray(values.toarray() if sparse.issparse(values) else values)
     if values.dtype.kind not in "buif":

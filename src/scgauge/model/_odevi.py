@@ -328,9 +328,8 @@ class ODEVI(
             without individuals at visits, or an instrument has one item.
         """
         check_adata(adata)
-        series = {"time_key": time_key, "subject_key": subject_key}
-        series |= {"instrument_key": instrument_key, "growth_key": growth_key}
-        cohort = check_series(adata, **series, known=kwargs.get("source_registry"))
+        known = kwargs.get("source_registry")
+        cohort = check_series(adata, time_key, subject_key, instrument_key, growth_key, known=known)
         check_baseline(adata, baseline_keys or (), subject_key, baseline_obsm_key)
         cls._check_setup(
             adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys

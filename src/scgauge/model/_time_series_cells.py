@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def check_series(
     adata: AnnData,
-    *,
     time_key: str,
     subject_key: str | None,
     instrument_key: str | None,
     growth_key: str | None,
+    *,
     known: dict[str, Any] | None,
 ) -> bool:
     """Check times, subjects, instruments and growth rates; return whether subjects are cohorts of cells.

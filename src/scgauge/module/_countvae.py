@@ -8,7 +8,7 @@ from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseMinifiedModeModuleClass, LossOutput, auto_move_data
 from scvi.utils import unsupported_if_adata_minified
 from torch import nn
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Normal
 
 from scgauge._core.compat import MODULE_KEYS
 from scgauge.module._marginal_likelihood import MarginalLikelihoodMixin
@@ -361,7 +361,8 @@ class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
         kl_l = torch.zeros_like(kl_z)
         if not self.use_observed_lib_size:
             ql, pl = inference_outputs[MODULE_KEYS.QL_KEY], generative_outputs[MODULE_KEYS.PL_KEY]
-            kl_l = kl_divergence(ql, pl).sum(-1)
+            ratio = ql.scale / pl.scale
+            kl_l = (0.5 * (ratio.square() + ((ql.loc - pl.loc) / pl.scale).square() - 1) - ratio.log()).sum(-1)
         reconstruction = -generative_outputs[MODULE_KEYS.PX_KEY].log_likelihood(tensors[REGISTRY_KEYS.X_KEY])
         return LossOutput(
             loss=(reconstruction + kl_weight * kl_z + kl_l).mean(),

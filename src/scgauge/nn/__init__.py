@@ -2,6 +2,7 @@
 
 from ._count_log_likelihood import count_log_likelihood
 from ._decoder import CountDecoder, DecoderOutput, LogSoftplus
+from ._dense_log_likelihood import dense_log_likelihood
 from ._encoder import Encoder
 from ._group_mixture import GroupMixture
 from ._instruments import InstrumentDecoder, InstrumentEncoder, misalignment
@@ -48,6 +49,7 @@ __all__ = [
     "carry",
     "combine",
     "count_log_likelihood",
+    "dense_log_likelihood",
     "growth_weight",
     "hutchinson_jacobian_norm",
     "kinetic_energy",

@@ -9,6 +9,7 @@ import torch
 from scvi.distributions import NegativeBinomial, Normal, Poisson, ZeroInflatedNegativeBinomial
 
 from scgauge.nn._count_log_likelihood import count_log_likelihood
+from scgauge.nn._dense_log_likelihood import dense_log_likelihood
 from scgauge.nn._sparse_rows import SparseRows
 
 if TYPE_CHECKING:
@@ -116,16 +117,19 @@ class CountLikelihood:
 
     def log_likelihood(self, x: Tensor | SparseRows) -> Tensor:
         """Return the log-likelihood of each cell, ``(..., n_cells)``, of counts ``(n_cells, n_genes)``."""
-        counts = SparseRows.from_dense(x) if isinstance(x, torch.Tensor) else x
+        # What is compiled keeps the shapes that it was compiled for.
+        is_traced = isinstance(x, torch.Tensor) and torch.compiler.is_compiling()
+        counts = SparseRows.from_dense(x) if isinstance(x, torch.Tensor) and not is_traced else x
         draws = self.logits.shape[:-2]
         if not draws:
             return self._of_draw(counts, ...)
         parts = [self._of_draw(counts, draw) for draw in product(*(range(size) for size in draws))]
         return torch.stack(parts).unflatten(0, draws)
 
-    def _of_draw(self, counts: SparseRows, draw: Any) -> Tensor:
+    def _of_draw(self, counts: Tensor | SparseRows, draw: Any) -> Tensor:
+        function: Any = dense_log_likelihood if isinstance(counts, torch.Tensor) else count_log_likelihood
         per_cell = self.log_dispersion is not None and self.log_dispersion.dim() == self.logits.dim()
-        return count_log_likelihood(
+        return function(
             counts,
             self.logits[draw],
             self.log_exposure[draw] if self.log_exposure.dim() == self.logits.dim() else self.log_exposure,

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from scgauge._core.checks import check_adata
 from scgauge._core.keys import IG
-from scgauge.pl._figure import NEUTRAL, close_axes, open_axes, tidy
+from scgauge.pl._figure import LEGEND_WIDTH, NEUTRAL, close_axes, open_axes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,8 @@ def attribution(
         np.asarray(adata.varm[f"{key}_signed"]), index=adata.var_names, columns=adata.uns[key]["names"]
     )
     nulls = adata.uns[key]["randomised"].set_index("target")["null"]
-    panels = open_axes(len(chosen), ax, panel_size=(2.3, 0.6 + 0.2 * n_genes))
+    # The legend stands beside the last panel, and all make room for it.
+    panels = open_axes(len(chosen), ax, panel_size=(2.3 + LEGEND_WIDTH / len(chosen), 0.6 + 0.2 * n_genes))
     for panel, name in zip(panels, chosen, strict=True):
         _bars(panel, name, top[name], signed[name], nulls[name])
     tidy(panels)

@@ -129,6 +129,9 @@ def distortion(
             linewidths=0.9,
         )
     )
+    reach = radii.max(axis=1, keepdims=True)
+    panel.update_datalim(np.concatenate([points[chosen] - reach, points[chosen] + reach]))
+    panel.autoscale_view()
     panel.set_aspect("equal", adjustable="datalim")
     bar = panel.figure.colorbar(image, ax=panel, shrink=0.7, extend="both")
     bar.set_label("log area drawn, less its median", fontsize="small")

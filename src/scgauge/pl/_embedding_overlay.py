@@ -34,7 +34,10 @@ _LARGEST, _SMALLEST, _SHRINKS_AT = 14.0, 0.5, 1500
 def _points(adata: AnnData, basis: str, name: str) -> np.ndarray:
     check_adata(adata, name=name)
     if basis not in adata.obsm:
-        message = f"Did not find basis={basis!r} in {name}.obsm; found {list(adata.obsm.keys())}."
+        message = (
+            f"Did not find basis={basis!r} in {name}.obsm; found {list(adata.obsm.keys())}. Embed both together: "
+            "both = anndata.concat({'real': real, 'synthetic': synthetic}, label='source'), then pass its two parts."
+        )
         raise KeyError(message)
     points = check_obsm_key(adata, basis, argument="basis")
     if points.shape[1] < 2:
@@ -83,7 +86,9 @@ def embedding_overlay(
     real
         Real cells.
     synthetic
-        Synthetic cells. For a joint AnnData pass its two parts: ``adata[adata.obs["source"] == "real"]`` and the rest.
+        Synthetic cells. To embed both together, join them, ``both = anndata.concat({"real": real, "synthetic":
+        synthetic}, label="source", index_unique="-")``, embed ``both`` as you embed cells, and pass its two parts,
+        ``both[both.obs["source"] == "real"]`` and the rest.
     basis
         Key in ``obsm`` of both with the shared coordinates, of which the first two columns are drawn.
     groupby

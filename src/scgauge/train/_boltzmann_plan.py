@@ -40,6 +40,8 @@ class BoltzmannPlan(AutoencoderPlan):
         Passed to :class:`AutoencoderPlan`.
     """
 
+    has_fixed_shapes = False
+
     def __init__(
         self,
         module: BoltzmannModule,

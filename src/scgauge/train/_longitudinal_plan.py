@@ -49,6 +49,8 @@ class LongitudinalPlan(CountTrainingPlan):
         Passed to :class:`CountTrainingPlan`.
     """
 
+    has_fixed_shapes = False
+
     def __init__(
         self,
         module: LongitudinalVAE,

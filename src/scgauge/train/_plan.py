@@ -8,6 +8,7 @@ from scvi import REGISTRY_KEYS
 from scvi.train import TrainingPlan
 
 from scgauge.nn import SparseRows
+from scgauge.train._compiled_losses import CompiledLosses
 from scgauge.train._epoch_totals import EpochTotals
 
 if TYPE_CHECKING:
@@ -53,9 +54,22 @@ class CountTrainingPlan(TrainingPlan):
         Epochs of warm-up; ``"auto"`` takes `warmup_epochs` of the run, ``None`` none (or `n_steps_kl_warmup`).
     weight_decay
         Weight decay; ``None`` is 1e-6, or 0 for a model with frozen parameters.
+    compile
+        Whether full minibatches are trained on in one compiled graph of fixed shapes (:func:`torch.compile`; on a GPU
+        with CUDA graphs). The likelihood is then evaluated at all entries. Pays on a GPU; needs a C compiler.
+    compile_kwargs
+        Arguments of :func:`torch.compile`.
     **kwargs
         Passed to :class:`scvi.train.TrainingPlan`.
+
+    Raises
+    ------
+    ValueError
+        If `compile` is asked for and the steps of the model have no fixed shapes.
     """
+
+    #: Whether equal numbers of cells make steps of equal shapes, which can be compiled once for a whole run.
+    has_fixed_shapes = True
 
     def __init__(
         self,
@@ -63,8 +77,17 @@ class CountTrainingPlan(TrainingPlan):
         *,
         n_epochs_kl_warmup: int | Literal["auto"] | None = "auto",
         weight_decay: float | None = None,
+        compile: bool = False,
+        compile_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if compile and not self.has_fixed_shapes:
+            message = (
+                f"compile=True was given, but the steps of {type(module).__name__} have no fixed shapes. Leave it out."
+            )
+            raise ValueError(message)
+        self._compile_options = (compile_kwargs or {}) if compile else None
+        self._compiled: CompiledLosses | None = None
         self._warmup_is_tied = n_epochs_kl_warmup == "auto" and kwargs.get("n_steps_kl_warmup") is None
         if weight_decay is None:
             weight_decay = 1e-6 if all(parameter.requires_grad for parameter in module.parameters()) else 0.0
@@ -76,6 +99,8 @@ class CountTrainingPlan(TrainingPlan):
     def on_fit_start(self) -> None:
         """Fit the warm-up to the length of the run and learn the library prior where it is unknown."""
         super().on_fit_start()
+        if self._compile_options is not None:
+            self._compiled = CompiledLosses(self.module, self.device, **self._compile_options)
         if self.module.needs_library_prior:
             self._learn_library_prior()
         max_epochs = self.trainer.max_epochs
@@ -119,6 +144,8 @@ class CountTrainingPlan(TrainingPlan):
             if self.n_epochs_kl_warmup is None and self.n_steps_kl_warmup:
                 self._epoch_kl_weight = self.kl_weight
             self.loss_kwargs["kl_weight"] = self._epoch_kl_weight
+        if self._compiled is not None and self.training and self._compiled.takes(batch):
+            return self._compiled(batch, self.loss_kwargs)
         return self.forward(batch, loss_kwargs=self.loss_kwargs)[2]
 
     def on_train_epoch_end(self) -> None:

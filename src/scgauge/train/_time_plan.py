@@ -78,6 +78,8 @@ class SnapshotPlan(CountTrainingPlan):
         Passed to :class:`CountTrainingPlan`.
     """
 
+    has_fixed_shapes = False
+
     def __init__(
         self,
         module: ODEVAE,
