@@ -50,7 +50,7 @@ def compare(seed, *, n_obs=480, **more):
 
 
 def test_branches_that_grow_do_not_attract_the_cells_of_others():
-    (_, crossing_without), (share, crossing) = compare(0, n_obs=360, epochs=40)
+    (_, crossing_without), (share, crossing) = compare(0, n_obs=300, epochs=25, plan={"lr": 4e-3, "n_flow_steps": 150})
     assert crossing_without > 0.3  # half of the cells of the still branch have to move over
     assert crossing < 0.05
     assert abs(share - true_share(5.0)) < 0.04

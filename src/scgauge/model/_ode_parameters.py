@@ -40,8 +40,8 @@ class ParameterResults:
 
         A model with several groups (`n_groups`) has these rows for each of them; the column ``group`` names it.
 
-        A model of individuals (`subject_key`) has one row for each of them; the column ``subject`` names it. Those of a
-        learned field are at its mean latent point and mean time.
+        A model of individuals or cohorts (`subject_key`) has one row for each subject; the column ``subject`` names it.
+        Those of a learned field are at its mean latent point and mean time.
 
         Parameters
         ----------
