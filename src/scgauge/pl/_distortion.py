@@ -32,6 +32,31 @@ def _on_a_grid(points: np.ndarray, n_across: int) -> tuple[np.ndarray, float]:
     return order[first], side
 
 
+def _draw_ellipses(panel: Axes, centres: np.ndarray, metric: np.ndarray, side: float) -> None:
+    """Draw what a small circle around each of some cells becomes, ``(n, 2)`` and ``(n, 4)``."""
+    values, vectors = np.linalg.eigh(metric.reshape(-1, 2, 2))
+    radii = np.sqrt(np.maximum(values[:, ::-1], 0))
+    typical = np.median(np.sqrt(radii.prod(axis=1))) or 1.0
+    radii = np.clip(0.32 * side * radii / typical, _SMALLEST * side, _LARGEST * side)
+    angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))
+    panel.add_collection(
+        EllipseCollection(
+            2 * radii[:, 0],
+            2 * radii[:, 1],
+            angles,
+            units="xy",
+            offsets=centres,
+            offset_transform=panel.transData,
+            facecolors="none",
+            edgecolors=NEUTRAL,
+            linewidths=0.9,
+        )
+    )
+    reach = radii.max(axis=1, keepdims=True)
+    panel.update_datalim(np.concatenate([centres - reach, centres + reach]))
+    panel.autoscale_view()
+
+
 def distortion(
     adata: AnnData,
     *,
@@ -111,27 +136,7 @@ def distortion(
     norm = Normalize(-limit, limit)
     image = panel.scatter(x, y, c=colors, cmap="RdBu_r", norm=norm, s=size, linewidths=0, rasterized=True)
     chosen, side = _on_a_grid(points, n_across)
-    values, vectors = np.linalg.eigh(np.asarray(adata.obsm[f"{start}_metric"])[chosen].reshape(-1, 2, 2))
-    radii = np.sqrt(np.maximum(values[:, ::-1], 0))
-    typical = np.median(np.sqrt(radii.prod(axis=1))) or 1.0
-    radii = np.clip(0.32 * side * radii / typical, _SMALLEST * side, _LARGEST * side)
-    angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))
-    panel.add_collection(
-        EllipseCollection(
-            2 * radii[:, 0],
-            2 * radii[:, 1],
-            angles,
-            units="xy",
-            offsets=points[chosen],
-            offset_transform=panel.transData,
-            facecolors="none",
-            edgecolors=NEUTRAL,
-            linewidths=0.9,
-        )
-    )
-    reach = radii.max(axis=1, keepdims=True)
-    panel.update_datalim(np.concatenate([points[chosen] - reach, points[chosen] + reach]))
-    panel.autoscale_view()
+    _draw_ellipses(panel, points[chosen], np.asarray(adata.obsm[f"{start}_metric"])[chosen], side)
     panel.set_aspect("equal", adjustable="datalim")
     bar = panel.figure.colorbar(image, ax=panel, shrink=0.7, extend="both")
     bar.set_label("log area drawn, less its median", fontsize="small")
