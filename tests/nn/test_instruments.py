@@ -9,8 +9,8 @@ import torch
 from scgauge.nn import CountDecoder, Encoder, InstrumentDecoder, InstrumentEncoder, misalignment
 
 #: Items of two instruments that do not lie side by side, and their columns.
-INSTRUMENTS = (0, 1, 0, 1, 1)
-COLUMNS = ([0, 2], [1, 3, 4])
+INSTRUMENTS = (1, 0, 1, 1, 0)
+COLUMNS = ([1, 4], [0, 2, 3])
 
 
 @pytest.fixture
