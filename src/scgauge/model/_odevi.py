@@ -304,7 +304,7 @@ class ODEVI(
         growth_key
             Column of ``obs`` with the net growth rate of each cell, births minus deaths per unit of the user's time
             (:math:`\log 2` over the doubling time), so that cells which multiply are not read as cells which move; see
-            the user guide. Snapshots only.
+            the user guide. Not for individuals at visits.
         size_factor_key
             Column of ``obs`` with positive size factors, which then take the place of the library size.
         categorical_covariate_keys
