@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgauge._core.sampling import apportion, stratified_rows
+from scgauge._core.sampling import apportion, resample, stratified_rows
 
 sizes = st.lists(st.integers(1, 200), min_size=1, max_size=12).map(np.array)
 
@@ -48,3 +48,13 @@ def test_stratified_rows_keep_shares_and_are_sorted_without_repeats():
 
 def test_stratified_rows_return_everything_when_there_is_room():
     assert stratified_rows(np.array([0, 1, 1]), 3, np.random.default_rng(0)).tolist() == [0, 1, 2]
+
+
+def test_rows_are_drawn_as_often_as_their_weights_say():
+    weights = np.random.default_rng(0).gamma(1, size=30)
+    for seed in range(5):
+        drawn = np.bincount(resample(weights, 200, np.random.default_rng(seed)), minlength=30)
+        assert drawn.sum() == 200
+        assert (np.abs(drawn - 200 * weights / weights.sum()) < 1).all()
+    assert resample(np.ones(64), 64, np.random.default_rng(0)).tolist() == list(range(64))
+    assert set(resample(np.array([0.0, 1.0, 0.0]), 9, np.random.default_rng(0))) == {1}

@@ -59,6 +59,29 @@ def test_visits_items_and_baseline():
     np.testing.assert_allclose((baseline.to_numpy() * sign[:, None]).mean(0)[10:], 0, atol=0.15)
 
 
+def test_instruments_measure_one_state_at_different_visits():
+    adata = simulate_longitudinal(100, n_visits=4, start_sd=0.5, n_instruments=2, noise=0.1, rng=0)
+    first = (adata.var["instrument"] == "instrument_0").to_numpy()
+    taken = ~np.isnan(adata.X)
+    assert (taken[:, first].all(1) != taken[:, ~first].all(1)).all()
+    assert (taken[:, first].any(1) != taken[:, ~first].any(1)).all()
+    assert 0.4 < taken[:, first].mean() < 0.6
+    expected = adata.obsm["state"] @ adata.varm["weights"].T + adata.var["offset"].to_numpy()
+    np.testing.assert_allclose(adata.layers["expected"], expected, rtol=1e-5)
+    residual = (adata.X - expected)[taken]
+    np.testing.assert_allclose([residual.mean(), residual.std()], [0, 0.1], atol=0.005)
+    table = adata.uns["scgauge_truth"]["parameters"].set_index("group")
+    for row in (1, 7):
+        matrix = table.loc[adata.obs["group"].iloc[row]].to_numpy(float).reshape(2, 2)
+        state = expm(matrix * adata.obs["time"].iloc[row]) @ adata.obsm["start"][row]
+        np.testing.assert_allclose(adata.obsm["state"][row], state)
+    starts = adata.obsm["start"][::4]
+    np.testing.assert_allclose([starts.mean(0), starts.std(0)], [[2, 1], [0.5, 0.5]], atol=0.15)
+    plain = simulate_longitudinal(100, n_visits=4, noise=0.1, rng=0)
+    assert (plain.obsm["start"] == [2, 1]).all()
+    np.testing.assert_array_equal(plain.obsm["baseline"], adata.obsm["baseline"])
+
+
 def test_baseline_of_parameters_and_of_four_groups():
     adata = simulate_longitudinal(40, design="linear-4", baseline="parameters", rng=0)
     table = adata.uns["scgauge_truth"]["parameters"].set_index("group")
@@ -81,6 +104,15 @@ def test_snapshots_follow_the_trajectories_of_their_groups(design):
         np.testing.assert_allclose(z.std(0), 0.2, rtol=0.15)
     assert adata.X.min() == 0
     np.testing.assert_allclose(np.asarray(adata.X.sum(1)).mean(), 1000, rtol=0.05)
+
+
+def test_groups_grow_at_the_given_rates():
+    adata = simulate_time_series(3000, 5, times=(0, 1, 2), growth_rates=(0.0, np.log(3)), rng=0)
+    share = (adata.obs["group"] == "group_1").groupby(adata.obs["time"]).agg(["mean", "size"])
+    np.testing.assert_allclose(share["mean"], [1 / 2, 3 / 4, 9 / 10], atol=1e-3)
+    assert (share["size"] == 1000).all()
+    rate = adata.obs.groupby("group", observed=True)["growth_rate"].unique()
+    assert [list(part) for part in rate] == [[0.0], [np.log(3)]]
 
 
 def test_groups_that_branch_start_together():
@@ -127,6 +159,8 @@ def test_splat_pseudotime_is_kept_on_request():
         (simulate_time_series, {"design": "spiral"}, "design='spiral' was given; choose from"),
         (simulate_time_series, {"times": (-1, 2)}, "finite times from 0 on are needed"),
         (simulate_time_series, {"n_obs": 3}, "n_obs=3 was given; an integer of at least 12"),
+        (simulate_time_series, {"growth_rates": (1.0,)}, "a finite number for each of 2 groups"),
+        (simulate_time_series, {"growth_rates": (0.0, np.nan)}, "a finite number for each of 2 groups"),
         (simulate_time_series, {"spread": -1}, "spread=-1 was given"),
         (simulate_time_series, {"library_size": 0}, "library_size=0 was given"),
         (simulate_longitudinal, {"n_visits": 1}, "n_visits=1 was given; an integer of at least 2"),
@@ -134,6 +168,8 @@ def test_splat_pseudotime_is_kept_on_request():
         (simulate_longitudinal, {"n_informative": 60}, "must be in 0..50"),
         (simulate_longitudinal, {"baseline": "age"}, "baseline='age' was given"),
         (simulate_longitudinal, {"noise": -0.1}, "noise=-0.1 was given"),
+        (simulate_longitudinal, {"start_sd": -1.0}, "start_sd=-1.0 was given"),
+        (simulate_longitudinal, {"n_instruments": 0}, "n_instruments=0 was given; an integer of at least 1"),
         (simulate_splat_paths, {"n_times": 0}, "n_times=0 was given"),
         (simulate_splat_paths, {"de_prob": 2}, "de_prob=2 was given"),
         (simulate_splat_paths, {"de_scale": 0}, "de_scale=0 was given"),

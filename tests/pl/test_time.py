@@ -48,6 +48,21 @@ def test_streamlines_follow_the_velocities(n_latent):
     plt.close("all")
 
 
+def test_instruments_have_rows_of_panels():
+    items = {"i": "walk", "j": "walk", "k": "lift"}
+    rows = [(name, t, item, test, t, t - 1, t + 1) for name in "ab" for t in (0.0, 1.0) for item, test in items.items()]
+    table = pd.DataFrame(rows, columns=["subject", "time", "item", "instrument", "mean", "lower", "upper"])
+    visits = AnnData(np.full((1, 3), np.nan), obs={"subject": ["a"], "time": [0.0]})
+    visits.var_names = list(items)
+    panels = pl.individual_trajectories(table, visits=visits, show=False)
+    assert [panel.get_ylabel() for panel in panels] == ["walk", "", "lift", ""]
+    assert [len(panel.get_lines()) for panel in panels] == [2, 2, 1, 1]
+    assert [panel.get_xlabel() for panel in panels] == ["", "", "time", "time"]
+    alone = pl.individual_trajectories(table, items=["k"], subjects=["b"], show=False)
+    assert alone.get_ylabel() == "lift"
+    plt.close("all")
+
+
 def test_individuals_are_drawn_with_their_bands_and_visits():
     rows = [(name, t, item, t + n, t, t + 2) for n, name in enumerate("ab") for t in (0.0, 1.0) for item in ("i", "j")]
     table = pd.DataFrame(rows, columns=["subject", "time", "item", "mean", "lower", "upper"])

@@ -110,11 +110,12 @@ def test_a_classifier_cannot_tell_equal_samples_apart_but_different_ones():
     assert classifier_auc(x[:150], x[150:] + 3, 0) > 0.95
 
 
-def test_held_out_cells_are_never_seen():
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_held_out_cells_are_never_seen(n_groups):
     predictions = []
 
     def watched(cells, seed):
-        model = fit(cells, seed)
+        model = fit(cells, seed, n_groups=n_groups)
         predictions.append(model.predict_state(times=[1.0], n_cells=20, kind="latent", rng=0).X)
         assert 1.0 not in set(cells.obs["time"])
         return model

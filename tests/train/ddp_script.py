@@ -23,6 +23,7 @@ OWN = {
     "CountVI": (SETUP, {}, {}),
     "LinearVI": (SETUP, {}, {}),
     "ODEVI": (SETUP | {"time_key": "time"}, {}, {"n_flow_steps": 200, "joint_share": 0.25}),
+    "ODEVI groups": (SETUP | {"time_key": "time"}, {"n_groups": 2}, {"n_flow_steps": 200, "joint_share": 0.25}),
     "Autoencoder": ({}, {"sparsity": 1e-3, "noise": "masking"}, {}),
     "SupervisedVI": ({}, {"basis": "X_picture", "n_latent": 2}, {}),
 }
@@ -42,7 +43,7 @@ def main(name: str, n_processes: int, folder: Path) -> None:
     setup, network, plan = OWN[name]
     scvi.settings.seed = 0
     cells = cells_for(name)
-    model_class = getattr(scgauge.model, name)
+    model_class = getattr(scgauge.model, name.split()[0])
     model_class.setup_anndata(cells, **setup)
     model = model_class(cells, **NETWORK | network)
     # The split is drawn in each process: without a seed of scvi-tools the processes must still agree on it.

@@ -15,7 +15,14 @@ from scgauge.model import CountVI
 N_TRAIN, N_VALIDATION = 322, 80
 #: Five standard deviations of the held-out loss of four seeds of one process, as a share of it: CountVI 0.3 %, ODEVI
 #: 0.5 %. Two processes normalise minibatches of half the size, and leave out a last one, of two cells in one process.
-SLACK = {"CountVI": 0.015, "LinearVI": 0.015, "ODEVI": 0.025, "Autoencoder": 0.1, "SupervisedVI": 0.015}
+SLACK = {
+    "CountVI": 0.015,
+    "LinearVI": 0.015,
+    "ODEVI": 0.025,
+    "ODEVI groups": 0.025,
+    "Autoencoder": 0.1,
+    "SupervisedVI": 0.015,
+}
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in SLACK if name != "CountVI"]
 
 

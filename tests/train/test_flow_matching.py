@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scgauge.module import ODEVAE
 from scgauge.nn import kinetic_energy, make_matching
 from scgauge.train import SnapshotCells, couple, match_flow, spline_weights
-from scgauge.train._flow_matching import CELLS_AT_ONCE, line_weights
+from scgauge.train._snapshot_paths import CELLS_AT_ONCE, line_weights, subject_cells
 
 
 def test_coupling_is_optimal_and_stays_within_snapshots():
@@ -30,6 +30,88 @@ def test_small_snapshots_are_drawn_again():
     rows = couple(snapshots, 200, np.random.default_rng(0))
     assert [len(part) for part in rows] == [256, 256]
     assert set(rows[0]) == set(range(5))
+
+
+def test_without_growth_nothing_else_is_drawn():
+    rng, again = (np.random.default_rng(3) for _ in range(2))
+    snapshots = [np.random.default_rng(0).normal(size=(300, 2)) for _ in range(3)]
+    rows = couple(snapshots, CELLS_AT_ONCE, rng)
+    drawn = [again.choice(300, CELLS_AT_ONCE, replace=False) for _ in range(3)]
+    assert [sorted(part) for part in rows] == [sorted(part) for part in drawn]
+    assert rng.random() == again.random()
+
+
+def branches(n=400):
+    """A stem, two branches of as many cells, one of which grows ninefold; growth until the next snapshot."""
+    rng = np.random.default_rng(0)
+    side = np.where(np.arange(n) < n / 2, 1.0, -1.0)
+    last = np.where(np.arange(n) < 0.9 * n, 2.0, -2.0)
+    snapshots = [rng.normal(0, 0.01, (n, 1)) + place[:, None] for place in (0 * side, side, last)]
+    return snapshots, [np.zeros(n), np.where(side > 0, np.log(9), 0.0)]
+
+
+def test_paths_are_lines_of_ancestors():
+    snapshots, growth = branches()
+    rows = couple(snapshots, 4096, np.random.default_rng(0), growth=growth)
+    sides = [np.sign(points[row, 0]) for points, row in zip(snapshots[1:], rows[1:], strict=True)]
+    assert (sides[0] == sides[1]).mean() > 0.97
+    np.testing.assert_allclose((sides[1] > 0).mean(), 0.9, atol=0.02)
+    stays = couple(snapshots, 4096, np.random.default_rng(0))
+    crossed = [np.sign(points[row, 0]) for points, row in zip(snapshots[1:], stays[1:], strict=True)]
+    np.testing.assert_allclose((crossed[0] != crossed[1]).mean(), 0.4, atol=0.03)
+
+
+def test_the_field_is_the_mean_velocity_of_the_cells_that_are_there():
+    """A constant drift: the mean velocity over both branches, each by its share of the cells at the time."""
+    snapshots, growth = branches()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        module = ODEVAE(5, times=[0.0, 1.0, 2.0], n_latent=1, dynamics="drift")
+        cells = SnapshotCells(
+            [torch.tensor(part, dtype=torch.float32) for part in snapshots],
+            [torch.full((400, 1), 1e-6)] * 3,
+            [torch.zeros(400, 0)] * 3,
+            growth=[torch.tensor(2 * part, dtype=torch.float32) for part in (*growth, growth[1])],
+        )
+        match_flow(module, cells, path="linear", n_steps=300, lr=5e-2)
+        found = float(module.velocity(torch.zeros(1), torch.zeros(1, 1)).detach())
+    left = np.linspace(1, 0, 1001)  # of the second gap, in which a branch has yet to grow by so much
+    mass = np.array([0.9, 0.1])[:, None] * np.exp(left * np.log([[5 / 9], [5.0]]))
+    second = 2 * (mass[0] - mass[1])  # both branches part at twice a unit of scaled time
+    expected = second.mean() / (1 + mass.sum(0).mean())
+    # 0.45; the lines of ancestors alike would give 1.6. Few cells at once couple some across the branches.
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_subjects_weigh_alike_whatever_their_numbers_of_cells():
+    """A constant drift of two subjects that go opposite ways, one with ten times the cells: no motion on average."""
+    rng = np.random.default_rng(0)
+    encoded = []
+    for number, (n, way) in enumerate(((30, 1.0), (300, -1.0))):
+        for time in (0.0, 2.0):
+            points = torch.tensor(rng.normal(way * time, 0.1, (n, 1)), dtype=torch.float32)
+            none, one = torch.zeros(n, 0), torch.ones(n, 1)
+            encoded.append((points, torch.full((n, 1), 1e-4), time * one[:, 0], none, none, number * one))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        module = ODEVAE(5, times=[0.0, 2.0], n_latent=1, dynamics="drift")
+        series = subject_cells(module, tuple(torch.cat(column) for column in zip(*encoded, strict=True)))
+        assert [len(cells.mean[0]) for cells in series] == [30, 300]
+        match_flow(module, *series, matching=make_matching("energy"), n_steps=200, lr=5e-2)
+        found = float(module.velocity(torch.zeros(1), torch.zeros(1, 1)).detach())
+    assert abs(found) < 0.1  # pooled cells: -2 * 9 / 11
+
+
+def test_subjects_are_coupled_at_their_own_times():
+    module = ODEVAE(5, times=[0.0, 4.0, 10.0], n_latent=1, dynamics="drift")
+    time = torch.tensor([0.0, 10.0] * 3 + [4.0, 10.0] * 3 + [4.0])
+    subject = torch.tensor([0] * 6 + [2] * 6 + [1])[:, None]
+    columns = (torch.randn(13, 1), torch.ones(13, 1), time, torch.zeros(13, 0), torch.full((13, 1), 0.3), subject)
+    first, second = subject_cells(module, columns)  # one time is no series
+    np.testing.assert_allclose([first.times, second.times], [[0, 1], [0.4, 1]])
+    np.testing.assert_allclose(second.growth_of_gaps(second.times)[0], 0.3 * 6, rtol=1e-6)
+    with pytest.raises(ValueError, match="No subject of the training set has two times"):
+        subject_cells(module, tuple(column[12:] for column in columns))
 
 
 def test_spline_weights():

@@ -191,7 +191,13 @@ class StackEncoder:
 
 
 def encoder_network(module: Any) -> EncoderNetwork:
-    """Take the encoder of a module apart."""
+    """Take the encoder of a module apart; TypeError of a model with several."""
+    if hasattr(module.z_encoder, "encoders"):
+        message = (
+            "The model has an encoder for each instrument, and which ones a visit takes cannot be attributed to items. "
+            "Train a model on the items of one instrument: adata[visits, items].copy(), without instrument_key."
+        )
+        raise TypeError(message)
     if hasattr(module.z_encoder, "after_first"):
         return StackEncoder(module)
     return ScviEncoder(module) if hasattr(module.z_encoder, "mean_encoder") else CountEncoder(module)

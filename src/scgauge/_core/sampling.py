@@ -1,4 +1,4 @@
-"""Drawing cells so that every group keeps its share."""
+"""Drawing cells so that every group, or every cell, keeps its share."""
 
 from __future__ import annotations
 
@@ -63,3 +63,26 @@ def stratified_rows(codes: np.ndarray, n_rows: int, rng: np.random.Generator) ->
         rng.choice(np.flatnonzero(codes == group), n_places, replace=False) for group, n_places in enumerate(places)
     ]
     return np.sort(np.concatenate(drawn))
+
+
+def resample(weights: np.ndarray, n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw rows as often as their weights say, up to less than one: systematic resampling.
+
+    With equal weights and as many draws as rows each row is drawn once.
+
+    Parameters
+    ----------
+    weights
+        Weight of each row, ``(n,)``, not negative.
+    n_rows
+        Number of rows to draw.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    Sorted row numbers, ``(n_rows,)``.
+    """
+    edges = np.cumsum(weights)
+    places = (np.arange(n_rows) + rng.random()) / n_rows * edges[-1]
+    return np.minimum(np.searchsorted(edges, places, side="right"), len(weights) - 1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Last time of a visit.
 _LAST = 10.0
-#: Measured items.
+#: Items of an instrument.
 _ITEMS = 10
 #: Earliest second visit, informative baseline variables and number of individuals of the published designs.
 _EARLIEST = {"linear-2": 1.5, "linear-4": 1.5, "lotka-volterra": 0.1}
@@ -23,7 +23,7 @@ _INFORMATIVE = {"linear-2": 10, "linear-4": 20, "lotka-volterra": 20}
 _SUBJECTS = {"linear-2": 100, "linear-4": 100, "lotka-volterra": 200}
 
 
-def simulate_longitudinal(
+def simulate_longitudinal(  # noqa: PLR0913 - ten without the first and `rng`
     n_subjects: int | None = None,
     *,
     design: Design = "linear-2",
@@ -34,6 +34,8 @@ def simulate_longitudinal(
     n_baseline: int = 50,
     n_informative: int | None = None,
     baseline_sd: float | None = None,
+    start_sd: float = 0.0,
+    n_instruments: int = 1,
     rng: RNG = None,
 ) -> AnnData:
     r"""Simulate individuals with few irregular visits whose dynamics follow from baseline variables.
@@ -44,7 +46,10 @@ def simulate_longitudinal(
     and noise. The first visit is at time 0; later ones are drawn without replacement from the times to 10, in steps of
     0.1, from 1.5 on (0.1 for ``"lotka-volterra"``).
 
-    Harder variants have a higher `baseline_sd`, fewer `n_informative` variables or four groups.
+    Harder variants have a higher `baseline_sd`, fewer `n_informative` variables or four groups; with `start_sd`
+    individuals of a group start apart. With several instruments each visit takes one of them, drawn at random. The
+    first measures as above. Items of further ones measure both states, with weights
+    :math:`w_j \sim \mathcal{N}(0, I)` and offsets :math:`o_j \sim \mathcal{N}(0, 1)`.
 
     Parameters
     ----------
@@ -69,6 +74,10 @@ def simulate_longitudinal(
     baseline_sd
         Standard deviation of the noise of the baseline variables; 0.5 for ``"group"`` and 0.1 for ``"parameters"`` if
         ``None``.
+    start_sd
+        Standard deviation of the start of the individuals about that of the design, in each state.
+    n_instruments
+        Number of measuring instruments of ten items each.
     rng
         Seed or generator.
 
@@ -77,18 +86,23 @@ def simulate_longitudinal(
     Visits, one row each, with
 
     ``adata.X`` : :class:`numpy.ndarray` (dtype ``float32``)
-        Measured items, ``(n_subjects * n_visits, 10)``.
+        Measured items, ``(n_subjects * n_visits, 10 * n_instruments)``; NaN of an instrument that was not taken.
     ``adata.obs``
         ``"subject"``, ``"time"``, ``"group"``.
     ``adata.var``
-        ``"state"``, which of the states an item measures; ``"offset"``, its :math:`o_j`.
+        ``"state"``, which of the states an item measures, or ``"both"``; ``"offset"``, its :math:`o_j`; of several
+        instruments ``"instrument"``.
+    ``adata.varm['weights']`` : :class:`numpy.ndarray`
+        Weights of the states in each item, ``(n_items, 2)``.
+    ``adata.layers['expected']`` : :class:`numpy.ndarray`
+        Items without noise, of all instruments at all visits.
     ``adata.obsm['baseline']`` : :class:`pandas.DataFrame`
         Baseline variables, the same for all visits of an individual.
-    ``adata.obsm['state']`` : :class:`numpy.ndarray`
-        True states, ``(n_rows, 2)``.
+    ``adata.obsm['state']``, ``adata.obsm['start']`` : :class:`numpy.ndarray`
+        True states at the visit and at time 0, ``(n_rows, 2)``.
     ``adata.uns['scgauge_truth']`` : :class:`dict`
         ``"params"``, the arguments; ``"parameters"``, the table of the systems; ``"trajectories"``, the table
-        ``group``, ``time``, ``u1``, ``u2`` at times 0, 0.1, ..., 10.
+        ``group``, ``time``, ``u1``, ``u2`` at times 0, 0.1, ..., 10 from the start of the design.
 
     Raises
     ------
@@ -110,19 +124,21 @@ def simulate_longitudinal(
         "n_baseline": n_baseline,
         "n_informative": _INFORMATIVE[design] if n_informative is None else n_informative,
         "baseline_sd": {"group": 0.5}.get(baseline, 0.1) if baseline_sd is None else baseline_sd,
+        "start_sd": start_sd, "n_instruments": n_instruments,
     }  # fmt: skip
     _check(params)
     n, start = params["n_subjects"], np.array(planted.START[design])
-    subject_rng, time_rng, item_rng, baseline_rng = generator(rng).spawn(4)
+    subject_rng, time_rng, item_rng, baseline_rng, start_rng, instrument_rng = generator(rng).spawn(6)
     group = subject_rng.permutation(np.arange(n) % n_groups)
     choices = np.arange(round(10 * _EARLIEST[design]), round(10 * _LAST) + 1) / 10
     later = [np.sort(time_rng.choice(choices, n_visits - 1, replace=False)) for _ in range(n)]
     times = np.column_stack([np.zeros(n), np.stack(later)])
     values = table.iloc[:, 1:].to_numpy(float)
-    states = np.stack([planted.trajectory(design, values[group[i]], start, times[i]) for i in range(n)])
-    offset = item_rng.normal(0, 0.1, _ITEMS)
-    measures = np.arange(_ITEMS) * 2 // _ITEMS
-    items = states[:, :, measures] + offset + item_rng.normal(0, noise, (n, n_visits, _ITEMS))
+    starts = start + start_rng.normal(0, start_sd, (n, 2))
+    states = np.stack([planted.trajectory(design, values[group[i]], starts[i], times[i]) for i in range(n)])
+    var, weights = _items(n_instruments, item_rng, instrument_rng)
+    expected = (states @ weights.T + var["offset"].to_numpy()).reshape(n * n_visits, -1)
+    items = _measure(expected, params, item_rng, instrument_rng)
     rows = np.repeat(np.arange(n), n_visits)
     obs = _visits(rows, times, pd.Categorical.from_codes(group[rows], table["group"]))
     truth = {
@@ -136,15 +152,46 @@ def simulate_longitudinal(
         columns=[f"baseline_{index}" for index in range(n_baseline)],
     )
     return AnnData(
-        X=items.reshape(n * n_visits, _ITEMS).astype(np.float32),
+        X=items.astype(np.float32),
         obs=obs,
-        var=pd.DataFrame(
-            {"state": np.array(["u1", "u2"])[measures], "offset": offset},
-            index=[f"item_{index}" for index in range(_ITEMS)],
-        ),
-        obsm={"baseline": variables, "state": states.reshape(-1, 2)},
+        var=var,
+        obsm={"baseline": variables, "state": states.reshape(-1, 2), "start": starts[rows]},
+        varm={"weights": weights},
+        layers={"expected": expected.astype(np.float32)},
         uns={keys.TRUTH: truth},
     )
+
+
+def _items(
+    n_instruments: int, rng: np.random.Generator, further_rng: np.random.Generator
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return what is noted of each item, and the weights of the states in it, ``(n_items, 2)``."""
+    first = np.repeat(np.eye(2), _ITEMS // 2, axis=0)
+    n_further = (n_instruments - 1) * _ITEMS
+    weights = np.concatenate([first, further_rng.normal(size=(n_further, 2))])
+    offset = np.concatenate([rng.normal(0, 0.1, _ITEMS), further_rng.normal(size=n_further)])
+    var = pd.DataFrame(
+        {"state": np.repeat(["u1", "u2", "both"], [_ITEMS // 2, _ITEMS // 2, n_further]), "offset": offset},
+        index=[f"item_{index}" for index in range(len(offset))],
+    )
+    if n_instruments > 1:
+        names = [f"instrument_{index}" for index in range(n_instruments)]
+        var["instrument"] = pd.Categorical(np.repeat(names, _ITEMS), categories=names)
+    return var, weights
+
+
+def _measure(
+    expected: np.ndarray, params: dict[str, Any], rng: np.random.Generator, further_rng: np.random.Generator
+) -> np.ndarray:
+    """Add noise, that of the first instrument as if it were alone; hide all but one of the instruments of a visit."""
+    n_rows, n_items = expected.shape
+    first, further = (n_rows, _ITEMS), (n_rows, n_items - _ITEMS)
+    noise = [rng.normal(0, params["noise"], first), further_rng.normal(0, params["noise"], further)]
+    items = expected + np.concatenate(noise, axis=1)
+    if further[1]:
+        taken = further_rng.integers(params["n_instruments"], size=(n_rows, 1))
+        items[np.arange(n_items) // _ITEMS != taken] = np.nan
+    return items
 
 
 def _visits(rows: np.ndarray, times: np.ndarray, group: pd.Categorical) -> pd.DataFrame:
@@ -171,7 +218,7 @@ def _baseline(params: dict[str, Any], values: np.ndarray, group: np.ndarray, rng
 
 
 def _check(params: dict[str, Any]) -> None:
-    for name, lowest in (("n_subjects", params["n_groups"]), ("n_visits", 2), ("n_baseline", 1)):
+    for name, lowest in (("n_subjects", params["n_groups"]), ("n_visits", 2), ("n_baseline", 1), ("n_instruments", 1)):
         if not isinstance(params[name], int | np.integer) or params[name] < lowest:
             message = f"{name}={params[name]!r} was given; an integer of at least {lowest} is needed."
             raise ValueError(message)
@@ -184,7 +231,7 @@ def _check(params: dict[str, Any]) -> None:
     if params["baseline"] not in {"group", "parameters"}:
         message = f"baseline={params['baseline']!r} was given; choose 'group' or 'parameters'."
         raise ValueError(message)
-    for name in ("noise", "baseline_sd"):
+    for name in ("noise", "baseline_sd", "start_sd"):
         if params[name] < 0:
             message = f"{name}={params[name]!r} was given; it must not be negative."
             raise ValueError(message)

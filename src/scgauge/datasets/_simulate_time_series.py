@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
+from scipy.special import softmax
 
 from scgauge._core import keys
 from scgauge._core.rng import RNG, generator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _LOG_SPREAD = 0.8
 
 
-def simulate_time_series(
+def simulate_time_series(  # noqa: PLR0913 - ten without `rng`
     n_obs: int = 600,
     n_vars: int = 100,
     *,
@@ -30,6 +31,7 @@ def simulate_time_series(
     times: Sequence[float] = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
     separation: float = 2.0,
     spread: float = 0.3,
+    growth_rates: Sequence[float] | None = None,
     library_size: float = 1000.0,
     dispersion: InfiniteFloat = 5.0,
     rng: RNG = None,
@@ -51,7 +53,7 @@ def simulate_time_series(
     Parameters
     ----------
     n_obs
-        Number of cells, divided evenly among groups and times.
+        Number of cells, divided evenly among times and, unless they grow, groups.
     n_vars
         Number of genes.
     design
@@ -65,6 +67,9 @@ def simulate_time_series(
         Distance between the starts of the groups; 0 lets them branch from one state.
     spread
         Standard deviation :math:`\sigma` of cells around the state of their group.
+    growth_rates
+        Net growth rate of each group, per unit of time: at time :math:`t` its share of the cells is proportional to
+        :math:`\exp(r_k t)`. ``None``: no group grows more than others.
     library_size
         Mean library size.
     dispersion
@@ -79,7 +84,8 @@ def simulate_time_series(
     ``adata.X`` : :class:`scipy.sparse.csr_matrix` (dtype ``float32``)
         Counts, ``(n_obs, n_vars)``.
     ``adata.obs``
-        ``"time"``; ``"group"``, a category; ``"library_size"``, the true :math:`\ell_n`.
+        ``"time"``; ``"group"``, a category; ``"library_size"``, the true :math:`\ell_n`; with `growth_rates`
+        ``"growth_rate"``.
     ``adata.obsm['latent']`` : :class:`numpy.ndarray`
         :math:`z_n`, ``(n_obs, 2)``.
     ``adata.varm['loadings']`` : :class:`numpy.ndarray`
@@ -104,18 +110,15 @@ def simulate_time_series(
         "n_obs": n_obs, "n_vars": n_vars, "design": design, "n_groups": n_groups, "times": [float(t) for t in times],
         "separation": separation, "spread": spread, "library_size": library_size, "dispersion": dispersion,
     }  # fmt: skip
+    if growth_rates is not None:
+        params["growth_rates"] = [float(rate) for rate in growth_rates]
     table = planted.parameters(design, n_groups)
     grid_times = _check(params)
     gene_rng, cell_rng, rate_rng, count_rng = generator(rng).spawn(4)
     starts = _starts(design, n_groups, separation)
-    slot = np.arange(n_obs) % (n_groups * len(grid_times))
-    group, time_index = slot % n_groups, slot // n_groups
-    states = np.stack(
-        [
-            planted.trajectory(design, row, start, grid_times)
-            for row, start in zip(table.iloc[:, 1:].to_numpy(float), starts, strict=True)
-        ]
-    )
+    group, time_index = _divide(n_obs, n_groups, grid_times, growth_rates)
+    systems = zip(table.iloc[:, 1:].to_numpy(float), starts, strict=True)
+    states = np.stack([planted.trajectory(design, row, start, grid_times) for row, start in systems])
     z = states[group, time_index] + cell_rng.normal(0, spread, (n_obs, 2))
     weights = gene_rng.normal(size=(n_vars, 2))
     base = gene_rng.normal(0, 1, n_vars)
@@ -132,6 +135,8 @@ def simulate_time_series(
         },
         index=[f"cell_{index}" for index in range(n_obs)],
     )
+    if growth_rates is not None:
+        obs["growth_rate"] = np.asarray(growth_rates, dtype=float)[group[order]]
     truth = {
         "params": params,
         "parameters": table,
@@ -145,6 +150,19 @@ def simulate_time_series(
         varm={"loadings": weights},
         uns={keys.TRUTH: truth},
     )
+
+
+def _divide(
+    n_obs: int, n_groups: int, times: np.ndarray, rates: Sequence[float] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group and the number of the time of each cell."""
+    if rates is None:
+        slot = np.arange(n_obs) % (n_groups * len(times))
+        return slot % n_groups, slot // n_groups
+    place, time_index = np.divmod(np.arange(n_obs), len(times))
+    level = (place + 0.5) / np.bincount(time_index)[time_index]
+    share = softmax(np.outer(times, rates), axis=1).cumsum(1)
+    return np.minimum((level[:, None] > share[time_index]).sum(1), n_groups - 1), time_index
 
 
 def _starts(design: str, n_groups: int, separation: float) -> np.ndarray:
@@ -175,6 +193,12 @@ def _check(params: dict[str, Any]) -> np.ndarray:
         if not isinstance(params[name], int | np.integer) or params[name] < lowest:
             message = f"{name}={params[name]!r} was given; an integer of at least {lowest} is needed."
             raise ValueError(message)
+    rates = params.get("growth_rates")
+    if rates is not None and (len(rates) != params["n_groups"] or not np.isfinite(rates).all()):
+        message = (
+            f"growth_rates={rates!r} was given; a finite number for each of {params['n_groups']} groups is needed."
+        )
+        raise ValueError(message)
     for name in ("library_size", "dispersion"):
         if not params[name] > 0:
             message = f"{name}={params[name]!r} was given; a positive number is needed."

@@ -34,6 +34,7 @@ class DynamicsResults:
     get_anndata_manager: Callable[..., Any]
     _validate_anndata: Callable[..., AnnData]
     _subject_key: Any
+    _subject_column: Any
     _subject_paths: Callable[..., np.ndarray]
     _group_probability: Callable[..., np.ndarray]
     _group_rows: Callable[..., torch.Tensor]
@@ -58,12 +59,12 @@ class DynamicsResults:
             raise ValueError(message)
         wanted, known = wanted.astype(float), self.training_times
         # Individuals are seen at many times; how long a way they show tells how far to trust one.
-        gap = np.diff(known).max() if self._subject_key is None else (known[-1] - known[0]) / 4
+        gap = np.diff(known).max() if self._subject_column is None else (known[-1] - known[0]) / 4
         beyond = np.maximum(wanted - known[-1], known[0] - wanted).max()
         if beyond > gap * (1 + 1e-9):
             warnings.warn(
                 f"A time lies {beyond:g} outside of the training times {known[0]:g} to {known[-1]:g}; "
-                f"{'the widest gap between them' if self._subject_key is None else 'a quarter of their span'} is "
+                f"{'the widest gap between them' if self._subject_column is None else 'a quarter of their span'} is "
                 f"{gap:g}. Nothing in the data says what happens there.",
                 UserWarning,
                 stacklevel=3,
@@ -97,10 +98,12 @@ class DynamicsResults:
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.module.device)
 
-    def _posterior(self, adata: AnnData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _posterior(
+        self, adata: AnnData | None, rows: np.ndarray | None, **kwargs: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         # The encoder also draws from the posterior, which nobody reads here: leave torch's generator as it was.
         with torch.random.fork_rng(devices=[]):
-            return self.get_latent_representation(adata, indices=rows, return_dist=True)
+            return self.get_latent_representation(adata, indices=rows, return_dist=True, **kwargs)
 
     def _latent(self, adata: AnnData, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         mean, variance = self._posterior(adata, rows)

@@ -19,7 +19,7 @@ class ParameterResults:
     """What the equations of a trained model are."""
 
     module: Any
-    _subject_key: Any
+    _subject_column: Any
     _cells: Callable[..., Any]
     _times: Callable[..., np.ndarray]
     _baseline: Callable[..., Any]
@@ -40,8 +40,8 @@ class ParameterResults:
 
         A model with several groups (`n_groups`) has these rows for each of them; the column ``group`` names it.
 
-        A model of individuals (`subject_key`) has one row for each of them; the column ``subject`` names it. Those of a
-        learned field are at its mean latent point and mean time.
+        A model of individuals or cohorts (`subject_key`) has one row for each subject; the column ``subject`` names it.
+        Those of a learned field are at its mean latent point and mean time.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class ParameterResults:
         RuntimeError
             If the model is not trained.
         """
-        if self._subject_key is not None:
+        if self._subject_column is not None:
             return self._subject_parameters(adata)
         adata, rows = self._cells(None, None)
         z, own = self._latent(adata, rows, None), self._times(adata)
@@ -101,7 +101,7 @@ class ParameterResults:
         first = self._first_rows(adata, rows)
         module = self.module.eval()
         theta = module.theta(len(first), self._baseline(adata, first))
-        subjects = adata.obs[self._subject_key].astype(str).to_numpy()
+        subjects = adata.obs[self._subject_column].astype(str).to_numpy()
         if hasattr(module.field, "system"):
             systems = zip(
                 *(part.double().cpu().numpy() / module.span for part in module.field.system(theta)), strict=True

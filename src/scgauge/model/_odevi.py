@@ -1,25 +1,25 @@
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scvi.data import AnnDataManager
+from scvi.data.fields import NumericalObsField
 
 from scgauge._core.checks import check_adata, check_unique_names
-from scgauge._core.registry_keys import BASELINE_KEY, SUBJECT_KEY, TIME_KEY
-from scgauge.model._base import CountModel
+from scgauge._core.registry_keys import BASELINE_KEY, GROWTH_KEY, SUBJECT_KEY, TIME_KEY
 from scgauge.model._countvi import CountVI
 from scgauge.model._dynamics_results import DynamicsResults
 from scgauge.model._group_results import GroupResults
 from scgauge.model._ode_parameters import ParameterResults
 from scgauge.model._state_prediction import StatePrediction
-from scgauge.model._subject_field import SubjectField, check_measured, check_subjects
+from scgauge.model._subject_field import SubjectField, check_measured, check_taken
 from scgauge.model._subject_results import SubjectResults
-from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, check_time, warn_of_confounding
+from scgauge.model._time_fields import BaselineField, TimeField, check_baseline, warn_of_confounding
+from scgauge.model._time_series_cells import TimeSeriesCells, check_series
 from scgauge.model._trajectory_groups import TrajectoryGroups
 from scgauge.module import ODEVAE, LongitudinalVAE
-from scgauge.train import LongitudinalPlan, SnapshotPlan, SubjectSplitter
+from scgauge.train import CohortSplitter, LongitudinalPlan, SnapshotPlan, SubjectSplitter
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,7 +38,14 @@ _CLIP = 10.0
 
 
 class ODEVI(
-    DynamicsResults, ParameterResults, StatePrediction, SubjectResults, GroupResults, TrajectoryGroups, CountVI
+    DynamicsResults,
+    ParameterResults,
+    StatePrediction,
+    SubjectResults,
+    GroupResults,
+    TrajectoryGroups,
+    TimeSeriesCells,
+    CountVI,
 ):
     r"""Variational autoencoder with latent dynamics, for time series of single cells or of individuals.
 
@@ -53,7 +60,11 @@ class ODEVI(
     are enough. The parameters of the dynamics of each individual follow from baseline variables; each visit is a
     starting value, and starts are combined by inverse variance (:class:`scgauge.module.LongitudinalVAE`,
     :class:`scgauge.train.LongitudinalPlan`). Scores of tests take ``gene_likelihood="normal"``, where single items may
-    be missing (NaN).
+    be missing (NaN). With `instrument_key` several tests, of which a visit may take any, measure one latent state
+    :cite:p:`Hackenberg25b`: a test that was not taken is predicted from the others.
+
+    *Cohorts* (`subject_key`, with several cells of a subject at each of its times). The dynamics of each subject follow
+    from its baseline variables, as those of individuals, and move its clouds of cells onto each other, as snapshots.
 
     Parameters
     ----------
@@ -131,6 +142,9 @@ class ODEVI(
             self._module_cls, self._training_plan_cls = LongitudinalVAE, LongitudinalPlan
             self._data_splitter_cls = SubjectSplitter
             self._trains_alone = "ODEVI of individuals compares all of them in each process."
+        elif self._is_cohort:
+            self._data_splitter_cls = CohortSplitter
+            self._trains_alone = "ODEVI of cohorts matches the cells of each subject in one process."
         network: dict[str, Any] = {
             "n_hidden": n_hidden,
             "n_latent": (2 if individuals else 10) if n_latent is None else n_latent,
@@ -145,20 +159,7 @@ class ODEVI(
             "use_layer_norm": use_layer_norm,
         }
         field = ("affine" if individuals else "neural") if dynamics is None else dynamics
-        if not isinstance(field, str) and dynamics_kwargs:
-            message = "dynamics_kwargs are for fields given by name; a module has its arguments already."
-            raise ValueError(message)
-        if baseline_dropout is not None and not 0 <= baseline_dropout < 1:
-            message = f"baseline_dropout={baseline_dropout!r} was given; a share in [0, 1) is needed."
-            raise ValueError(message)
-        if not isinstance(n_groups, int) or n_groups < 1 or (individuals and n_groups > 1):
-            need = (
-                "1 is needed for individuals; divide them with get_trajectory_groups"
-                if individuals
-                else ("an integer of at least 1 is needed")
-            )
-            message = f"n_groups={n_groups!r} was given; {need}."
-            raise ValueError(message)
+        self._check_dynamics(field, dynamics_kwargs, baseline_dropout, n_groups)
         parts = {"dynamics_kwargs": dynamics_kwargs, "n_groups": n_groups, "baseline_dropout": baseline_dropout}
         self._build(adata, network, dynamics=field, **parts)
         name = field if isinstance(field, str) else type(field).__name__
@@ -173,13 +174,23 @@ class ODEVI(
         super()._build(adata, network, **more)
 
     def _check_data(self, adata: AnnData, gene_likelihood: str) -> None:
-        """Let single items of individuals be missing where the likelihood is normal."""
+        """Let single items of individuals, and whole instruments, be missing where the likelihood is normal."""
+        instruments = self._instruments
+        if gene_likelihood != "normal" and instruments:
+            message = (
+                f"gene_likelihood={gene_likelihood!r} was given with instrument_key; an instrument that was not taken "
+                "is NaN, which counts cannot be. Use 'normal', counts as their logarithms."
+            )
+            raise ValueError(message)
         if self._subject_key is None or gene_likelihood != "normal":
             super()._check_data(adata, gene_likelihood)
             return
         check_adata(adata)
         check_unique_names(adata)
-        check_measured(adata, self._layer)
+        training = adata is self.adata
+        if training and instruments:
+            check_taken(adata, self._layer, instruments, self._registered(adata, SUBJECT_KEY).ravel())
+        check_measured(adata, self._layer, training=training)
 
     @property
     def _fields(self) -> dict[str, Any]:
@@ -188,10 +199,15 @@ class ODEVI(
     def _data_arguments(self, network: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of the module that follow from the data."""
         baseline = self._fields.get(BASELINE_KEY, {}).get("state_registry") or {}
-        return super()._data_arguments(network) | {
-            "times": self._fields[TIME_KEY]["state_registry"]["times"],
-            "n_baseline": len(baseline.get("columns", ())),
-        }
+        several = {"instruments": self._instruments} if self._instruments else {}
+        return (
+            super()._data_arguments(network)
+            | several
+            | {
+                "times": self._fields[TIME_KEY]["state_registry"]["times"],
+                "n_baseline": len(baseline.get("columns", ())),
+            }
+        )
 
     def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:  # type: ignore[override]
         """Train autoencoder and dynamics.
@@ -213,6 +229,9 @@ class ODEVI(
                 max_epochs = min(_LONGEST_OF_SUBJECTS, max(1, round(1000 / n_subjects * _LONGEST_OF_SUBJECTS)))
         elif max_epochs is None and self.adata is not None:
             max_epochs = int(min(_LONGEST, max(1, round(20_000 / self.adata.n_obs * 400))))
+        if self._is_cohort and (kwargs.get("plan_kwargs") or {}).get("joint_share"):
+            message = "joint_share was given; autoencoder and field of cohorts are trained one after the other."
+            raise ValueError(message)
         if kwargs.get("strategy") == "ddp":
             # The field is not in the loss while the autoencoder is trained alone.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
@@ -245,14 +264,16 @@ class ODEVI(
         batch_key: str | None = None,
         labels_key: str | None = None,
         subject_key: str | None = None,
+        instrument_key: str | None = None,
         baseline_keys: list[str] | None = None,
         baseline_obsm_key: str | None = None,
+        growth_key: str | None = None,
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Register cells: which matrix holds the data and which columns of ``obs`` the model reads.
+        r"""Register cells: which matrix holds the data and which columns of ``obs`` the model reads.
 
         Parameters
         ----------
@@ -269,13 +290,21 @@ class ODEVI(
         labels_key
             Column of ``obs`` with labels; kept with the model, not read by it.
         subject_key
-            Column of ``obs`` with the individual that a row is a visit of; one row for each of its times. Without it
-            cells are snapshots.
+            Column of ``obs`` with the individual that a row is a visit of; one row for each of its times. With several
+            rows for each of them subjects are cohorts of cells. Without it cells are snapshots.
+        instrument_key
+            Column of ``var`` with the measuring instrument of an item, for individuals whose visits take one or more of
+            several instruments: all items of one that was not taken are NaN. Each has an encoder and a decoder of its
+            own, and all measure one latent state. Needs `subject_key` and ``gene_likelihood="normal"``.
         baseline_keys
             Columns of ``obs`` with numbers or categories on which the parameters of the dynamics depend; of
             individuals, the same at all visits.
         baseline_obsm_key
             Key of ``obsm`` with a matrix or table of them instead.
+        growth_key
+            Column of ``obs`` with the net growth rate of each cell, births minus deaths per unit of the user's time
+            (:math:`\log 2` over the doubling time), so that cells which multiply are not read as cells which move; see
+            the user guide. Not for individuals at visits.
         size_factor_key
             Column of ``obs`` with positive size factors, which then take the place of the library size.
         categorical_covariate_keys
@@ -293,14 +322,14 @@ class ODEVI(
             If times are not numbers.
         ValueError
             If `adata` is a view, a column has missing values, there is one time only or a time with too few cells, size
-            factors are not positive, or gene names repeat; if a baseline variable changes within a subject, a subject
-            has two rows at one time, or none has two visits.
+            factors are not positive, or gene names repeat; if growth rates are not finite, or leave a handful of cells
+            to stem from; if a baseline variable changes within a subject, a subject has two rows at one time and
+            is no cohort of enough cells, or none has two visits; if `instrument_key` is given
+            without individuals at visits, or an instrument has one item.
         """
         check_adata(adata)
-        if not kwargs:
-            check_time(adata, time_key, snapshots=subject_key is None)
-        if subject_key is not None:
-            check_subjects(adata, subject_key, time_key, training=not kwargs)
+        known = kwargs.get("source_registry")
+        cohort = check_series(adata, time_key, subject_key, instrument_key, growth_key, known=known)
         check_baseline(adata, baseline_keys or (), subject_key, baseline_obsm_key)
         cls._check_setup(
             adata, layer, batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
@@ -315,8 +344,10 @@ class ODEVI(
             batch_key=batch_key,
             labels_key=labels_key,
             subject_key=subject_key,
+            instrument_key=instrument_key,
             baseline_keys=baseline_keys,
             baseline_obsm_key=baseline_obsm_key,
+            growth_key=growth_key,
             size_factor_key=size_factor_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
@@ -327,31 +358,9 @@ class ODEVI(
             BaselineField(BASELINE_KEY, baseline_keys, baseline_obsm_key),
         ]
         if subject_key is not None:
-            fields.append(SubjectField(SUBJECT_KEY, subject_key))
+            fields.append(SubjectField(SUBJECT_KEY, subject_key, instrument_key, cohort=cohort))
+        if growth_key is not None:
+            fields.append(NumericalObsField(GROWTH_KEY, growth_key))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
-
-    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
-        """Check also the times of data that the model has not seen."""
-        with warnings.catch_warnings():
-            if self._subject_key is not None:
-                # A single individual with two visits can be predicted.
-                warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells", category=UserWarning)
-            if adata is not None:
-                check_adata(adata)
-                if self.get_anndata_manager(adata) is None:
-                    self._check_other(adata)
-            return CountModel._validate_anndata(self, adata, copy_if_view)
-
-    def _check_other(self, adata: AnnData) -> None:
-        """Raise an error unless data that the model has not seen have its times, subjects and baseline variables."""
-        arguments = self.registry_["setup_args"]
-        key, subject = arguments["time_key"], arguments.get("subject_key")
-        for name, kind in ((key, "time"), (subject, "subject")):
-            if name is not None and name not in adata.obs:
-                message = f"Did not find {name!r} in adata.obs, which the model was set up with as its {kind}."
-                raise KeyError(message)
-        if subject is not None:
-            check_subjects(adata, subject, key, training=False)
-        check_baseline(adata, arguments.get("baseline_keys") or (), subject, arguments.get("baseline_obsm_key"))

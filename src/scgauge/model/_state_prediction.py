@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ from scipy import sparse
 from scgauge._core.adapter import adapt
 from scgauge._core.draws import LikelihoodSampler
 from scgauge._core.keys import LIBRARY, ODEVAE_GROUP, SOURCE_CELL, X_ODEVAE
+from scgauge._core.registry_keys import GROWTH_KEY
 from scgauge._core.rng import RNG, generator
-from scgauge.model._time_law import law_of, sources
+from scgauge.model._time_law import grown_sources, law_of, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,7 @@ class StatePrediction:
     registry_: dict[str, Any]
     _cells: Callable[..., Any]
     _times: Callable[..., np.ndarray]
+    _registered: Callable[..., Any]
     _scaled: Callable[..., np.ndarray]
     _check_times: Callable[..., np.ndarray]
     _baseline: Callable[..., Any]
@@ -45,6 +48,7 @@ class StatePrediction:
     _group_rows: Callable[..., Any]
     _time_key: Any
     _subject_key: Any
+    _cohorts: Callable[..., list[np.ndarray]]
 
     def predict_state(
         self,
@@ -63,7 +67,14 @@ class StatePrediction:
         predicted cells, that its source has in its snapshot; the law of library sizes at a time between two snapshots
         lies between theirs (quantile by quantile on the log scale), beyond them it is that of the nearest one.
 
+        Where growth rates are registered (`growth_key`), source cells are drawn in proportion to what they grow to
+        until the predicted time, so that the shares of cell types there are right; a cell that divides is the source of
+        several predicted cells. Its rate is taken to hold all the way.
+
         With several groups (`n_groups`) the group of a cell is drawn by its probability and moves it.
+
+        A model of cohorts (`subject_key`, several cells of a subject at a time) predicts each subject's cells from its
+        own, subjects in the inner order; they need not be those of the training.
 
         A model of individuals (`subject_key`) predicts each of them at each time, from the visits that `start` names,
         combined by inverse variance; they need not be individuals of the training. Covariates and library size are
@@ -76,7 +87,8 @@ class StatePrediction:
         times
             Times to predict, in the unit of the user.
         n_cells
-            Cells to predict at each time; as many as there are to start from if ``None``. Not for individuals.
+            Cells to predict at each time, of cohorts of each subject; as many as there are to start from if ``None``.
+            Not for individuals.
         kind
             ``"counts"`` draws from the likelihood; ``"rates"`` gives its mean; ``"latent"`` the latent points.
         start
@@ -146,17 +158,19 @@ class StatePrediction:
     def _predict_snapshots(
         self, adata: AnnData, wanted: np.ndarray, *, n_cells: int | None, kind: str, start: str, rng: RNG
     ) -> AnnData:
-        """Predict a cloud of cells at each time."""
-        own = self._times(adata)
+        """Predict a cloud of cells at each time, of each subject if there are cohorts."""
+        own, growth = self._times(adata), self._registered(adata, GROWTH_KEY)
         draw_rng, latent_rng, data_rng, group_rng = generator(rng).spawn(4)
         latent = self._latent(adata, np.arange(adata.n_obs), latent_rng)
         context = adapt(self).context if adata is self.adata else None
         law = law_of(self, adata, own, context)
-        rows, states, groups = [], [], []
-        for time in wanted:
-            pool = sources(own, time, start)
+        rows, states, groups, exposures, at = [], [], [], [], []
+        for time, cells in product(wanted, self._cohorts(adata)):
+            pool = cells[sources(own[cells], time, start)]
             size = len(pool) if n_cells is None else n_cells
-            if n_cells is not None:
+            if growth is not None:
+                pool = grown_sources(own, pool, growth.ravel(), float(time), size, draw_rng)
+            elif n_cells is not None:
                 pool = draw_rng.choice(pool, size, replace=size > len(pool))
             moved = np.empty((size, latent.shape[1]))
             group = self._draw_groups(latent[pool], own[pool], group_rng)
@@ -168,10 +182,10 @@ class StatePrediction:
             rows.append(pool)
             states.append(moved)
             groups.append(group)
-        pool, z = np.concatenate(rows), np.concatenate(states)
-        at = np.repeat(wanted, [len(part) for part in rows])
-        exposure = law.at(own[pool], law.exposure[pool], at)
-        found = self._assemble(adata, pool, z, at, exposure, law, kind=kind, rng=data_rng)
+            at.append(np.full(size, time))
+            exposures.append(law.of(cells).at(own[pool], law.exposure[pool], at[-1]))
+        pool, z, exposure = np.concatenate(rows), np.concatenate(states), np.concatenate(exposures)
+        found = self._assemble(adata, pool, z, np.concatenate(at), exposure, law, kind=kind, rng=data_rng)
         if self.module.n_groups > 1:
             names = [str(index) for index in range(self.module.n_groups)]
             found.obs[ODEVAE_GROUP] = pd.Categorical.from_codes(np.concatenate(groups), names)

@@ -10,8 +10,9 @@ import torch
 
 from scgauge._core.adapter import adapt
 from scgauge._core.draws import LikelihoodSampler
-from scgauge._core.registry_keys import SUBJECT_KEY
+from scgauge._core.registry_keys import INSTRUMENT_KEY, SUBJECT_KEY, VISIT_KEY
 from scgauge._core.rng import RNG, generator
+from scgauge.model._subject_field import is_cohort
 from scgauge.model._time_law import law_of
 from scgauge.nn import States, carry, combine
 from scgauge.nn._solve import steps_between
@@ -39,15 +40,40 @@ class SubjectResults:
     _baseline: Callable[..., Any]
     _posterior: Callable[..., Any]
     _registered: Callable[..., Any]
+    _make_data_loader: Callable[..., Any]
     _tensor: Callable[..., torch.Tensor]
 
     @property
-    def _subject_key(self) -> str | None:
+    def _subject_column(self) -> str | None:
         return self.registry_["setup_args"].get("subject_key")
+
+    @property
+    def _is_cohort(self) -> bool:
+        return is_cohort(self.registry_)
+
+    @property
+    def _subject_key(self) -> str | None:
+        """Column of the individuals at visits, ``None`` if the model has none."""
+        return None if self._is_cohort else self._subject_column
+
+    def _cohorts(self, adata: AnnData) -> list[np.ndarray]:
+        """Return the rows of each subject's cells, in the order in which they appear; else all rows as one."""
+        if not self._is_cohort:
+            return [np.arange(adata.n_obs)]
+        subject = self._registered(adata, SUBJECT_KEY).ravel()
+        return [np.flatnonzero(subject == number) for number in pd.unique(subject)]
+
+    @property
+    def _instruments(self) -> list[str]:
+        """Instrument of each item; empty without `instrument_key`."""
+        field = self.registry_["field_registries"].get(SUBJECT_KEY, {})
+        return list(field.get("state_registry", {}).get("instruments", ()))
 
     def _need_subjects(self) -> None:
         if self._subject_key is None:
-            message = "The model was set up without subject_key and knows no individuals."
+            message = (
+                "The model knows cells, no individuals at visits; see predict_state for where cells are at a time."
+            )
             raise ValueError(message)
 
     def _first_rows(self, adata: AnnData, rows: np.ndarray) -> np.ndarray:
@@ -56,6 +82,19 @@ class SubjectResults:
         own = self._times(adata)
         first = pd.Series(own).groupby(subject).idxmin()
         return first.loc[pd.unique(subject[rows])].to_numpy()
+
+    def _starts(self, adata: AnnData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the starting values that visits give, one for each instrument that was taken.
+
+        Row of the visit and number of the instrument, ``(n_starts,)`` each; mean and variance, ``(n_starts,
+        n_latent)`` each.
+        """
+        if self.module.n_instruments == 1:
+            return rows, np.zeros(len(rows), dtype=int), *self._posterior(adata, rows)
+        (visits,) = self._make_data_loader(adata=adata, indices=rows, batch_size=len(rows))
+        taken = self.module.observations(visits)
+        visit, instrument = (taken[key].cpu().numpy() for key in (VISIT_KEY, INSTRUMENT_KEY))
+        return rows[visit], instrument, *self._posterior(None, None, dataloader=[taken])
 
     @torch.no_grad()
     def _follow(
@@ -74,7 +113,7 @@ class SubjectResults:
         start
             Visits to start from: ``"all"``, ``"first"`` or ``"previous"``.
         noise
-            Standard normal numbers ``(n_obs, n_latent)``: start from draws instead of means.
+            Standard normal numbers ``(n_obs, n_instruments, n_latent)``: start from draws instead of means.
         """
         self.module.eval()
         subject, own = self._registered(adata, SUBJECT_KEY).ravel(), self._times(adata)
@@ -83,15 +122,15 @@ class SubjectResults:
         for begin in range(0, len(first), _AT_ONCE):
             part = slice(begin, begin + _AT_ONCE)
             rows = np.flatnonzero(np.isin(subject, subject[first[part]]))
+            rows, instrument, *codes = self._starts(adata, rows)
             place = pd.Index(subject[first[part]]).get_indexer(subject[rows])
-            codes = self._posterior(adata, rows)
             if noise is not None:
-                codes = codes[0] + np.sqrt(codes[1]) * noise[rows], codes[1]
+                codes[0] = codes[0] + np.sqrt(codes[1]) * noise[rows, instrument]
             states = States(*(self._tensor(value) for value in codes))
             theta = self.module.theta(len(rows), self._baseline(adata, rows))
             begun = pd.Series(own[rows]).groupby(place).transform("min").to_numpy()
             for index, time in enumerate(wanted):
-                use = torch.as_tensor(_starts(own[rows], begun, float(time), start))
+                use = torch.as_tensor(_is_start(own[rows], begun, float(time), start))
                 at = self._tensor(self._scaled(own[rows]))[use]
                 goal = torch.full_like(at, float(self._scaled(time)))
                 n_steps = max(8, steps_between(0.0, float((goal - at).abs().max())))
@@ -113,7 +152,8 @@ class SubjectResults:
         first = self._first_rows(adata, rows)
         if n_samples is None:
             return self._follow(adata, first, wanted)[0]
-        noise = generator(rng).standard_normal((n_samples, adata.n_obs, self.module.n_latent))
+        shape = n_samples, adata.n_obs, self.module.n_instruments, self.module.n_latent
+        noise = generator(rng).standard_normal(shape)
         return np.stack([self._follow(adata, first, wanted, noise=part)[0] for part in noise])
 
     def _source_rows(self, adata: AnnData, first: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -159,7 +199,7 @@ class SubjectResults:
 
         Returns
         -------
-        Table ``subject``, ``time``, ``item``, ``mean``, ``lower``, ``upper``.
+        Table ``subject``, ``time``, ``item``, ``mean``, ``lower``, ``upper``; of several instruments ``instrument``.
 
         Raises
         ------
@@ -191,7 +231,7 @@ class SubjectResults:
         stacked = np.stack(draws)
         lower, upper = np.quantile(stacked, [(1 - level) / 2, (1 + level) / 2], axis=0)
         names, items = adata.obs[self._subject_key].astype(str).to_numpy()[first], np.asarray(reader.genes)
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "subject": np.repeat(names, len(wanted) * len(items)),
                 "time": np.tile(np.repeat(wanted, len(items)), len(first)),
@@ -201,6 +241,7 @@ class SubjectResults:
                 "upper": upper.ravel(),
             }
         )
+        return table.assign(instrument=np.tile(self._instruments, len(pool))) if self._instruments else table
 
     def get_similar_subjects(self, adata: AnnData | None = None, *, n_similar: int = 10) -> pd.DataFrame:
         """Return the individuals whose latent trajectories have the most similar shape.
@@ -243,7 +284,7 @@ class SubjectResults:
         return pd.concat(parts, ignore_index=True)
 
 
-def _starts(own: np.ndarray, begun: np.ndarray, time: float, start: str) -> np.ndarray:
+def _is_start(own: np.ndarray, begun: np.ndarray, time: float, start: str) -> np.ndarray:
     """Return which visits a prediction starts from."""
     if start == "all":
         return np.ones(len(own), dtype=bool)

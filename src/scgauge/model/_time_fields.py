@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from scvi.data.fields import NumericalJointObsField, NumericalObsField
 
-from scgauge._core.checks import check_obs_key
+from scgauge._core.checks import check_obs_key, check_obs_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +139,47 @@ def check_time(adata: AnnData, key: str, *, snapshots: bool = True) -> np.ndarra
         )
         raise ValueError(message)
     return times
+
+
+def check_growth(
+    adata: AnnData, key: str, time_key: str, subject_key: str | None = None, *, cohort: bool = False
+) -> None:
+    """Check net growth rates of cells.
+
+    Raises
+    ------
+    KeyError
+        If the column does not exist.
+    ValueError
+        If they are not finite numbers, or of individuals at visits, or so large that the next snapshot would stem from
+        a handful of cells.
+    """
+    rate, own = check_obs_numbers(adata, key, argument="growth_key"), adata.obs[time_key].to_numpy(dtype=float)
+    if subject_key is not None and not cohort:
+        message = (
+            f"growth_key={key!r} and subject_key={subject_key!r} were given; growth is that of cells in snapshots, "
+            "individuals at visits do not multiply. Leave one out."
+        )
+        raise ValueError(message)
+    subject = np.zeros(adata.n_obs) if subject_key is None else adata.obs[subject_key].astype(str).to_numpy()
+    for rows in pd.Series(own).groupby(subject).indices.values():
+        _check_ancestors(rate[rows], own[rows], key, time_key)
+
+
+def _check_ancestors(rate: np.ndarray, own: np.ndarray, key: str, time_key: str) -> None:
+    """Raise ValueError if the cells of a time stem from a handful of those of the time before."""
+    times = np.unique(own)
+    for time, gap in zip(times, np.diff(times), strict=False):
+        weight = softmax(rate[own == time] * gap)
+        effective = 1 / np.square(weight).sum()
+        if effective < FEWEST_CELLS * (1 - 1e-9):
+            message = (
+                f"By the growth rates in adata.obs[{key!r}] the cells at the time {time + gap:g} stem from "
+                f"{effective:.1f} of {len(weight)} cells at {time:g}, in effect; at least {FEWEST_CELLS} are needed. "
+                f"Rates are births minus deaths per unit of {time_key!r}: the logarithm of how many times a cell "
+                "multiplies, divided by the time it takes."
+            )
+            raise ValueError(message)
 
 
 def check_baseline(adata: AnnData, keys: Sequence[str], subject_key: str | None, obsm_key: str | None = None) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
 from scgauge._core.matrix import row_sums
 from scgauge._core.model_protocol import CellContext
+from scgauge._core.sampling import resample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,10 @@ class LibraryLaw:
             cat_covs=found.cat_covs,
             cont_covs=found.cont_covs,
         )
+
+    def of(self, rows: np.ndarray) -> LibraryLaw:
+        """Return the law of some cells alone."""
+        return replace(self, time=self.time[rows], exposure=self.exposure[rows])
 
     def at(self, source_time: np.ndarray, source: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Library sizes at other times of cells that keep their rank, ``(n,)``.
@@ -120,6 +126,33 @@ def law_of(model: Any, adata: AnnData, time: np.ndarray, context: Callable | Non
         return CellContext(batch=batch, exposure=exposure[rows], labels=np.zeros(len(rows), int), **kept)
 
     return LibraryLaw(time=time, exposure=exposure, contexts=read)
+
+
+def grown_sources(
+    own: np.ndarray, rows: np.ndarray, growth: np.ndarray, time: float, n_cells: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw source cells in proportion to what they grow to until a time; each source time keeps its share.
+
+    Parameters
+    ----------
+    own
+        Times of all cells, ``(n,)``.
+    rows
+        Rows of the source cells.
+    growth
+        Growth rates of all cells per unit of the user's time, ``(n,)``.
+    time
+        Predicted time.
+    n_cells
+        Number of draws.
+    rng
+        Source of randomness.
+    """
+    weights = np.empty(len(rows))
+    for begin in np.unique(own[rows]):
+        here = own[rows] == begin
+        weights[here] = here.sum() * softmax(growth[rows[here]] * (time - begin))
+    return rows[resample(weights, n_cells, rng)]
 
 
 def sources(own: np.ndarray, time: float, start: str) -> np.ndarray:

@@ -133,12 +133,16 @@ class CountVAE(MarginalLikelihoodMixin, BaseMinifiedModeModuleClass):
         if gene_embedding is not None:
             embedding = torch.tensor(np.asarray(gene_embedding), dtype=torch.float32)
             diet["first_linear"] = PredictedLinear(embedding, n_hidden, n_further=n_encoder - n_input)
-        self.z_encoder = Encoder(n_encoder, n_latent, n_layers=n_layers, **encoder, **diet)
+        self.z_encoder = self._make_encoder(n_encoder, n_layers=n_layers, **encoder, **diet)
         self.l_encoder = None if self.use_observed_lib_size else Encoder(n_encoder, 1, n_layers=1, **encoder)
         self.decoder = self._make_decoder(n_categories, n_layers=n_layers, **layers("decoder"), **decoder)
         self.px_r = self._dispersion_parameter()
         if not self.use_observed_lib_size:
             self._register_library_prior(library_log_means, library_log_vars)
+
+    def _make_encoder(self, n_in: int, **arguments: Any) -> nn.Module:
+        """Return the encoder of latent points; a subclass has another one."""
+        return Encoder(n_in, self.n_latent, **arguments)
 
     def _make_decoder(self, n_categories: Sequence[int], **arguments: Any) -> nn.Module:
         """Return the decoder; a subclass has another one."""

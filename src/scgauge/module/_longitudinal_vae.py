@@ -7,11 +7,31 @@ from scvi import REGISTRY_KEYS
 from torch import nn
 
 from scgauge._core.compat import MODULE_KEYS
-from scgauge._core.registry_keys import BASELINE_KEY, SUBJECT_KEY, TIME_KEY, WEIGHT_KEY
+from scgauge._core.registry_keys import (
+    BASELINE_KEY,
+    INSTRUMENT_KEY,
+    SUBJECT_KEY,
+    TIME_KEY,
+    VISIT_KEY,
+    WEIGHT_KEY,
+)
 from scgauge.module._odevae import ODEVAE
-from scgauge.nn import SparseRows, States, carry, combine, pairs_within
+from scgauge.nn import (
+    CountDecoder,
+    Encoder,
+    InstrumentDecoder,
+    InstrumentEncoder,
+    SparseRows,
+    States,
+    carry,
+    combine,
+    misalignment,
+    pairs_within,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scvi.module.base import LossOutput
     from torch import Tensor
 
@@ -72,18 +92,30 @@ class LongitudinalVAE(ODEVAE):
     Of data with a normal likelihood single items may be missing (NaN): they count as average for the encoder and not at
     all in the likelihood.
 
+    Items may belong to several *instruments*, with an encoder and a decoder each, which measure one state
+    :cite:p:`Hackenberg25b`. Then :math:`k` counts observations, those of each instrument at each visit: a visit has a
+    start for each instrument that was taken, and an observation is predicted from all others of the individual,
+    those of the other instruments at the same visit included. Another penalty, :func:`scgauge.nn.misalignment`, holds
+    the encodings of the instruments together. The code of a visit as a whole combines those of its instruments.
+
     Parameters
     ----------
     n_input
         Number of items.
+    instruments
+        Name of the instrument of each item, ``(n_input,)``; ``None`` for one instrument.
     **arguments
         Passed to :class:`ODEVAE`.
     """
 
-    def __init__(self, n_input: int, **arguments: Any) -> None:
+    def __init__(self, n_input: int, *, instruments: Sequence[str] | None = None, **arguments: Any) -> None:
+        # The parents make the networks.
+        names = list(dict.fromkeys(instruments or ()))
+        self.instruments = [names.index(name) for name in instruments or ()]
+        self.n_instruments = max(1, len(names))
         super().__init__(n_input, **arguments)
         self.log_diffusion = nn.Parameter(torch.full((self.n_latent,), _FIRST_DIFFUSION))
-        self.consistency_weight, self.shrinkage_weight = 1.0, 1e-3
+        self.consistency_weight, self.shrinkage_weight, self.alignment_weight = 1.0, 1e-3, 1.0
         #: Longest time, scaled, over which a visit predicts another; it grows during training.
         self.reach = 1.0
         #: For each epoch of a training by similarity, positions of the similar individuals of each one among the sorted
@@ -92,8 +124,18 @@ class LongitudinalVAE(ODEVAE):
         if hasattr(self.field, "memory"):
             self.field.memory = torch.tensor(_MEMORY)
 
+    def _make_encoder(self, n_in: int, **arguments: Any) -> nn.Module:
+        if self.n_instruments == 1:
+            return super()._make_encoder(n_in, **arguments)
+        further = n_in - self.n_input
+        return InstrumentEncoder(self.instruments, lambda n: Encoder(n + further, self.n_latent, **arguments))
+
     def _make_decoder(self, n_categories: Any, **arguments: Any) -> nn.Module:
-        network = super()._make_decoder(n_categories, **arguments)
+        if self.n_instruments == 1:
+            network = super()._make_decoder(n_categories, **arguments)
+        else:
+            arguments |= self._heads() | {"n_categories": n_categories}
+            network = InstrumentDecoder(self.instruments, lambda n: CountDecoder(self._n_decoder_input, n, **arguments))
         return ScaledDecoder(network, self.n_input) if self.gene_likelihood == "normal" else network
 
     def set_scale(self, mean: Tensor, sd: Tensor) -> None:
@@ -113,7 +155,27 @@ class LongitudinalVAE(ODEVAE):
             return super().transform_input(x)
         values = x.to_dense() if isinstance(x, SparseRows) else x
         decoder = cast("ScaledDecoder", self.decoder)
-        return ((values - decoder.mean) / decoder.sd).nan_to_num(0.0)
+        values = (values - decoder.mean) / decoder.sd
+        # The encoder of several instruments sees by NaN which were taken.
+        return values.nan_to_num(0.0) if self.n_instruments == 1 else values
+
+    def observations(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Divide the visits of a minibatch into the observations of each instrument, one row each.
+
+        The items of other instruments are NaN in it. Of one instrument, visits are observations.
+        """
+        if self.n_instruments == 1:
+            return tensors
+        encoder, x = cast("InstrumentEncoder", self.z_encoder), tensors[REGISTRY_KEYS.X_KEY].to(self.device)
+        x = x.to_dense() if isinstance(x, SparseRows) else x
+        visit, instrument = encoder.taken(x).nonzero(as_tuple=True)
+        found = {key: value.to(self.device)[visit] for key, value in tensors.items() if key != REGISTRY_KEYS.X_KEY}
+        alone = x[visit].masked_fill(encoder.instrument != instrument[:, None], torch.nan)
+        return found | {REGISTRY_KEYS.X_KEY: alone, INSTRUMENT_KEY: instrument, VISIT_KEY: visit}
+
+    def forward(self, tensors: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Encode, decode and compute the loss: of visits of subjects (with weights) by observations."""
+        return super().forward(self.observations(tensors) if WEIGHT_KEY in tensors else tensors, *args, **kwargs)
 
     def subject_theta(self, subject: Tensor, baseline: Tensor | None) -> Tensor:
         """Return the parameters of the subject of each visit, ``(n, n_theta)``; what is hidden is so for all visits."""
@@ -131,7 +193,7 @@ class LongitudinalVAE(ODEVAE):
         Parameters
         ----------
         codes
-            Gaussians of the encoder, ``(n, n_latent)``.
+            Gaussians of the encoder, ``(n, n_latent)``; of several instruments, one for each observation.
         time
             Scaled times, ``(n,)``.
         subject
@@ -188,6 +250,13 @@ class LongitudinalVAE(ODEVAE):
             + self.shrinkage_weight * shrinkage
         )
         output.extra_metrics |= {"prediction": predicted.mean().detach(), "consistency": consistency.detach()}
+        if INSTRUMENT_KEY in tensors:
+            known = target.unique()
+            apart = misalignment(
+                (ahead.mean - codes.mean)[known], subject[known], tensors[INSTRUMENT_KEY][known], weight[known]
+            )
+            output.loss = output.loss + self.alignment_weight * apart
+            output.extra_metrics["alignment"] = apart.detach()
         return output
 
     def _prediction_loss(

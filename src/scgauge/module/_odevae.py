@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from scgauge._core.compat import MODULE_KEYS
-from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
+from scgauge._core.registry_keys import BASELINE_KEY, GROWTH_KEY, SUBJECT_KEY, TIME_KEY
 from scgauge.module._countvae import CountVAE
-from scgauge.nn import GroupMixture, solve
+from scgauge.nn import GroupMixture, growth_weight, solve
 from scgauge.nn.dynamics import LocalLinear, Neural, ParameterNet, Potential, check_field, make_field, theta_names
 
 if TYPE_CHECKING:
@@ -195,12 +195,15 @@ class ODEVAE(CountVAE):
         if self.bank is None or self.matching is None or not self.matching_weight or not self.training:
             return output
         z = inference_outputs[MODULE_KEYS.Z_KEY]
-        distance = self.matching_loss(z, tensors[TIME_KEY].reshape(-1), tensors.get(BASELINE_KEY))
+        growth = tensors[GROWTH_KEY].reshape(-1) if GROWTH_KEY in tensors else None
+        distance = self.matching_loss(z, tensors[TIME_KEY].reshape(-1), tensors.get(BASELINE_KEY), growth)
         output.loss = output.loss + self.matching_weight * distance
         output.extra_metrics["matching"] = distance.detach()
         return output
 
-    def matching_loss(self, z: Tensor, time: Tensor, baseline: Tensor | None = None) -> Tensor:
+    def matching_loss(
+        self, z: Tensor, time: Tensor, baseline: Tensor | None = None, growth: Tensor | None = None
+    ) -> Tensor:
         """Distance between cells moved to other snapshots and the cells of these snapshots.
 
         Each snapshot of the minibatch is moved to another one: a neighbour with probability 0.7, forward or backward,
@@ -214,6 +217,8 @@ class ODEVAE(CountVAE):
             Their times, in the unit of the user, ``(n,)``.
         baseline
             Baseline variables, ``(n, n_baseline)``.
+        growth
+            Growth rates, per unit of the user's time, ``(n,)``: moved cells weigh what they grow to on the way.
 
         Returns
         -------
@@ -235,31 +240,35 @@ class ODEVAE(CountVAE):
         moved = self.move(z, begin, end, baseline=baseline, group=self.draw_groups(z, begin))
         total, weight = z.new_zeros(()), 0
         for index in source.unique().tolist():
-            mine = moved[source == index]
+            here = source == index
+            mine = moved[here]
             if len(mine) < 2:
                 continue
             there = self.bank[int(to[index])]
             drawn = there[torch.randint(len(there), (min(len(there), 128),), device=there.device)]
-            total = total + len(mine) * self.matching(mine, drawn)
+            gap = float(times[to[index]] - times[index])
+            share = growth_weight(None if growth is None else growth[here], gap)
+            total = total + len(mine) * self.matching(mine, drawn, share)
             weight += len(mine)
         return total / max(weight, 1)
 
     @torch.no_grad()
-    def encode_all(self, loader: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Encode every minibatch of a loader: mean, variance, time (user's unit) and baseline of each cell."""
+    def encode_all(self, loader: Any) -> tuple[Tensor, ...]:
+        """Encode every minibatch of a loader: mean, variance, time (user's unit), baseline, growth, subject of cells.
+
+        What was not registered has no columns.
+        """
         was_training = self.training
         self.eval()
         parts: list[tuple[Tensor, ...]] = []
         for batch in loader:
             tensors = {key: value.to(self.device) for key, value in batch.items()}
             qz = self.inference(**self._get_inference_input(tensors))[MODULE_KEYS.QZ_KEY]
-            n = len(qz.loc)
-            baseline = tensors.get(BASELINE_KEY, qz.loc.new_zeros(n, 0))
-            time = tensors[TIME_KEY].reshape(-1) if TIME_KEY in tensors else qz.loc.new_zeros(n)
-            parts.append((qz.loc, qz.scale.square(), time, baseline.to(qz.loc)))
+            none = qz.loc.new_zeros(len(qz.loc), 0)
+            known = (tensors.get(key, none).to(qz.loc) for key in (BASELINE_KEY, GROWTH_KEY, SUBJECT_KEY))
+            parts.append((qz.loc, qz.scale.square(), tensors[TIME_KEY].reshape(-1), *known))
         self.train(was_training)
-        mean, variance, time, baseline = (torch.cat(column) for column in zip(*parts, strict=True))
-        return mean, variance, time, baseline
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def snapshots(self, values: Tensor, time: Tensor) -> list[Tensor]:
         """Divide the rows of values among the training times."""

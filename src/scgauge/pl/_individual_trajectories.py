@@ -35,7 +35,8 @@ def individual_trajectories(
 ) -> Drawn:
     """Draw predicted items of individuals over time, with bands and the values that were measured.
 
-    One panel for each individual, one colour for each item. Where dots lie outside of a band for measurements
+    One panel for each individual, one colour for each item; of several instruments (a column ``instrument``) one row of
+    panels each. Where dots lie outside of a band for measurements
     (``observed=True``) more often than its level says, the model is too sure.
 
     Parameters
@@ -49,9 +50,9 @@ def individual_trajectories(
     subjects
         Individuals to draw; the first four if ``None``.
     items
-        Items to draw; the first three if ``None``.
+        Items to draw; the first three, of each instrument, if ``None``.
     ax
-        One Axes for each individual; a new figure if ``None``.
+        One Axes for each individual (of several instruments, row by row); a new figure if ``None``.
     show
         Whether to call ``matplotlib.pyplot.show``; ``None`` does so in interactive sessions when a new figure was made.
     return_fig
@@ -68,7 +69,7 @@ def individual_trajectories(
     KeyError
         If a column, an individual or an item does not exist.
     ValueError
-        If ``ax`` does not hold one Axes for each individual.
+        If ``ax`` does not hold one Axes for each individual and instrument.
 
     Examples
     --------
@@ -87,29 +88,49 @@ def individual_trajectories(
         message = f"`table` has no columns {missing}; pass the table of model.get_bands(times=...)."
         raise KeyError(message)
     chosen = _chosen(table, "subject", subjects, _SUBJECTS)
-    shown = _chosen(table, "item", items, _ITEMS)
+    shown = _shown(table, items)
     if visits is not None:
         check_adata(visits, name="visits")
         for key, argument in ((subject_key, "subject_key"), (time_key, "time_key")):
             check_obs_key(visits, key, argument=argument)
-    colors = group_colors(shown)
-    panels = open_axes(len(chosen), ax, panel_size=(2.9, 2.8))
-    for position, (panel, subject) in enumerate(zip(panels, chosen, strict=True)):
-        mine = table[table["subject"].astype(str) == subject]
-        for item in shown:
-            line = mine[mine["item"].astype(str) == item].sort_values("time")
-            panel.fill_between(line["time"], line["lower"], line["upper"], color=colors[item], alpha=0.2, linewidth=0)
-            panel.plot(line["time"], line["mean"], color=colors[item], label=item)
-            if visits is not None:
-                rows = np.flatnonzero(visits.obs[subject_key].astype(str).to_numpy() == subject)
-                values = visits[rows, item].X
-                values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
-                panel.scatter(visits.obs[time_key].to_numpy()[rows], values.ravel(), s=14, color=colors[item], zorder=3)
-        panel.set_title(subject, loc="left", fontsize="medium")
-        panel.set(xlabel=time_key, ylabel="item" if position == 0 else "")
-    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize="small")
+    colors = group_colors([item for mine in shown.values() for item in mine])
+    panels = open_axes(len(chosen), ax, n_rows=len(shown), panel_size=(2.9, 2.8))
+    for row, (instrument, mine) in enumerate(shown.items()):
+        line_of_panels = panels[row * len(chosen) : (row + 1) * len(chosen)]
+        for panel, subject in zip(line_of_panels, chosen, strict=True):
+            for item in mine:
+                line = table[(table["subject"].astype(str) == subject) & (table["item"].astype(str) == item)]
+                line = line.sort_values("time")
+                between = line["lower"], line["upper"]
+                panel.fill_between(line["time"], *between, color=colors[item], alpha=0.2, linewidth=0)
+                panel.plot(line["time"], line["mean"], color=colors[item], label=item)
+                if visits is not None:
+                    rows = np.flatnonzero(visits.obs[subject_key].astype(str).to_numpy() == subject)
+                    values = visits[rows, item].X
+                    values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+                    times = visits.obs[time_key].to_numpy()[rows]
+                    panel.scatter(times, values.ravel(), s=14, color=colors[item], zorder=3)
+            if row == 0:
+                panel.set_title(subject, loc="left", fontsize="medium")
+            if row == len(shown) - 1:
+                panel.set_xlabel(time_key)
+        line_of_panels[0].set_ylabel(instrument)
+        line_of_panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize="small")
     tidy(panels)
     return close_axes(panels, ax=ax, show=show, return_fig=return_fig)
+
+
+def _shown(table: pd.DataFrame, items: Sequence[str] | None) -> dict[str, list[str]]:
+    """Return the items to draw in each row of panels, by what is written beside it."""
+    if "instrument" not in table:
+        return {"item": _chosen(table, "item", items, _ITEMS)}
+    each = table.drop_duplicates("item").groupby("instrument", sort=False, observed=True)
+    if items is None:
+        return {str(name): _chosen(mine, "item", None, _ITEMS) for name, mine in each}
+    wanted = _chosen(table, "item", items, _ITEMS)
+    of = {str(name): set(mine["item"].astype(str)) for name, mine in each}
+    rows = {name: [item for item in wanted if item in mine] for name, mine in of.items()}
+    return {name: mine for name, mine in rows.items() if mine}
 
 
 def _chosen(table: pd.DataFrame, column: str, wanted: Sequence[str] | None, most: int) -> list[str]:

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from scgauge._core.optional import later
-from scgauge.train._flow_matching import N_PATHS, couple
+from scgauge.train._snapshot_paths import N_PATHS, couple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +169,13 @@ def _joined(fit: GroupFit, snapshots: Sequence[np.ndarray]) -> GroupFit:
     return fit
 
 
-def fit_groups(snapshots: Sequence[np.ndarray], n_groups: int, rng: np.random.Generator) -> GroupFit:
+def fit_groups(
+    snapshots: Sequence[np.ndarray],
+    n_groups: int,
+    rng: np.random.Generator,
+    *,
+    growth: Sequence[np.ndarray] | None = None,
+) -> GroupFit:
     """Learn groups that go through all snapshots.
 
     Cells of neighbouring snapshots are coupled by optimal transport; the chains are divided by a mixture of normal
@@ -189,8 +195,10 @@ def fit_groups(snapshots: Sequence[np.ndarray], n_groups: int, rng: np.random.Ge
         Number of groups.
     rng
         Source of randomness.
+    growth
+        Growth of each cell until the next snapshot, as for :func:`couple`.
     """
-    rows = couple(snapshots, N_PATHS, rng)
+    rows = couple(snapshots, N_PATHS, rng, growth=growth)
     chains = np.concatenate([points[row] for points, row in zip(snapshots, rows, strict=True)], axis=1)
     size = min(_COMPONENTS, *chains.shape)
     flat = later("sklearn.decomposition").PCA(size, random_state=0).fit_transform(chains)

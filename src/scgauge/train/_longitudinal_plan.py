@@ -39,6 +39,8 @@ class LongitudinalPlan(CountTrainingPlan):
         Width of the tricube kernel, in units of the latent space.
     consistency_weight
         Weight of the squared distance between carried and own latent points.
+    alignment_weight
+        Weight of the squared distance between the encodings of several instruments (:func:`scgauge.nn.misalignment`).
     shrinkage
         Weight of the squared size of what baseline variables add to the parameters of the dynamics.
     lr
@@ -56,6 +58,7 @@ class LongitudinalPlan(CountTrainingPlan):
         n_similar: int | None = None,
         bandwidth: float = 1.0,
         consistency_weight: float = 1.0,
+        alignment_weight: float = 1.0,
         shrinkage: float = 1e-3,
         lr: float = 1e-2,
         **kwargs: Any,
@@ -63,14 +66,18 @@ class LongitudinalPlan(CountTrainingPlan):
         if n_similar is not None and (not isinstance(n_similar, int) or n_similar < 2):
             message = f"n_similar={n_similar!r} was given; an integer of at least 2 is needed."
             raise ValueError(message)
-        given = {"bandwidth": bandwidth, "consistency_weight": consistency_weight, "shrinkage": shrinkage}
+        given = {
+            "bandwidth": bandwidth, "consistency_weight": consistency_weight, "alignment_weight": alignment_weight,
+            "shrinkage": shrinkage,
+        }  # fmt: skip
         for name, value in given.items():
             if not value >= 0 or (name == "bandwidth" and value == 0):
                 message = f"{name}={value!r} was given; a {'positive' if name == 'bandwidth' else 'non-negative'} "
                 raise ValueError(message + "number is needed.")
         super().__init__(module, lr=lr, **kwargs)
         self.n_similar, self.bandwidth = n_similar, bandwidth
-        module.consistency_weight, module.shrinkage_weight = consistency_weight, shrinkage
+        module.consistency_weight, module.alignment_weight = consistency_weight, alignment_weight
+        module.shrinkage_weight = shrinkage
         module.similar_history = []
 
     def on_fit_start(self) -> None:

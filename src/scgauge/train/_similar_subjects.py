@@ -29,6 +29,7 @@ def tricube(distance: np.ndarray) -> np.ndarray:
 @torch.no_grad()
 def latent_trajectories(module: LongitudinalVAE, tensors: dict[str, Any], times: Tensor) -> Tensor:
     """Return the combined latent trajectory of each subject of a minibatch, ``(n_subjects, n_times, n_latent)``."""
+    tensors = module.observations(tensors)
     qz = module.inference(**module._get_inference_input(tensors))[MODULE_KEYS.QZ_KEY]
     numbers, subject = tensors[SUBJECT_KEY].reshape(-1).unique(return_inverse=True)
     baseline = tensors.get(BASELINE_KEY)

@@ -76,28 +76,24 @@ class SubjectLoader:
         return batch | {WEIGHT_KEY: weight.to(batch[SUBJECT_KEY].device)}
 
 
-class SubjectSplitter(CellSplitter):
-    """Splitter that keeps the visits of a subject together: sets are shares of the subjects.
+class CohortSplitter(CellSplitter):
+    """Splitter that keeps the rows of a subject together: sets are shares of the subjects.
 
     Parameters
     ----------
     adata_manager
-        Registered visits.
+        Registered rows.
     **kwargs
-        Passed to :class:`CellSplitter`; ``batch_size`` counts subjects.
+        Passed to :class:`CellSplitter`.
 
     Raises
     ------
     ValueError
-        If there are too few subjects, or a given split divides the visits of a subject; if the visits are on disk.
+        If there are too few rows, or a given split divides the rows of a subject.
     """
 
     def __init__(self, adata_manager: AnnDataManager, **kwargs: Any) -> None:
-        check_in_memory(adata_manager)
         self.subject = np.asarray(adata_manager.get_from_registry(SUBJECT_KEY)).ravel()
-        self.loader: SubjectLoader | None = None
-        #: Whether training minibatches are those of similar subjects.
-        self.by_similarity = False
         super().__init__(adata_manager, **kwargs)
 
     def setup(self, stage: str | None = None) -> None:
@@ -123,6 +119,30 @@ class SubjectSplitter(CellSplitter):
                     n_both = len(one & other)
                     message = f"The split divides the visits of {n_both} subjects between two sets; split by subject."
                     raise ValueError(message)
+
+
+class SubjectSplitter(CohortSplitter):
+    """Splitter of subjects whose minibatches are all visits of some of them.
+
+    Parameters
+    ----------
+    adata_manager
+        Registered visits.
+    **kwargs
+        Passed to :class:`CohortSplitter`; ``batch_size`` counts subjects.
+
+    Raises
+    ------
+    ValueError
+        If there are too few subjects, or a given split divides the visits of a subject; if the visits are on disk.
+    """
+
+    def __init__(self, adata_manager: AnnDataManager, **kwargs: Any) -> None:
+        check_in_memory(adata_manager)
+        self.loader: SubjectLoader | None = None
+        #: Whether training minibatches are those of similar subjects.
+        self.by_similarity = False
+        super().__init__(adata_manager, **kwargs)
 
     def data_loader_cls(self, manager: AnnDataManager, **kwargs: Any) -> Any:
         """Return the loader of one of the sets."""

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch.nn.functional import one_hot
 
-from scgauge.nn import make_matching
+from scgauge.nn import growth_weight, make_matching
 from scgauge.nn._matching import energy
 from scgauge.nn.dynamics import LocalLinear, Neural, Potential
-from scgauge.train._flow_matching import SnapshotCells, match_flow
+from scgauge.train._flow_matching import match_flow
 from scgauge.train._group_fit import fit_groups, refine_groups
 from scgauge.train._plan import CountTrainingPlan
 from scgauge.train._processes import all_rows, is_shared, take_from_first
+from scgauge.train._snapshot_paths import SnapshotCells, subject_cells
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from scgauge.module import ODEVAE
 
 
+#: Memory of a learned field of cohorts, in scaled time, and weight of the shrinkage of their parameters.
+MEMORY_OF_SUBJECTS, SHRINKAGE = 0.25, 1e-3
 #: Lengths of memory that are tried, in units of the last gap, and most cells of a snapshot in their comparison.
 MEMORIES, MOST_CELLS = (0.02, 0.25, 0.5, 1.0, 2.0), 1000
 
 
 class SnapshotPlan(CountTrainingPlan):
-    """Training plan for snapshots: first the autoencoder, then the dynamics, then both together.
+    r"""Training plan for snapshots: first the autoencoder, then the dynamics, then both together.
 
     1. The autoencoder is trained alone, as :class:`CountTrainingPlan` does.
     2. If asked for, autoencoder and field are trained together in the last epochs: the negative ELBO plus the distance
@@ -38,6 +41,12 @@ class SnapshotPlan(CountTrainingPlan):
        group is coupled by itself.
     5. How far a learned field may run on after the last snapshot is chosen beforehand: a field is fitted to all
        snapshots but the last, which is then forecast with several lengths of memory; the best one is taken.
+
+    Where growth rates :math:`r` are registered, the cells of a snapshot weigh, wherever they are matched with another
+    one, what they grow to until then, :math:`\propto \exp(r \Delta t)` :cite:p:`Schiebinger19`.
+
+    Of cohorts (several cells of a subject at a time) the cells of each subject are coupled and compared by themselves,
+    subjects weigh alike whatever their numbers of cells in stage 4, and stages 2, 3 and 5 are left out.
 
     Only training cells are used in every stage. Processes that share the cells fit the field to the cells of all, each
     for itself, and take that of the first.
@@ -140,14 +149,29 @@ class SnapshotPlan(CountTrainingPlan):
             chance = torch.as_tensor(cells.groups[-2]).to(draws[-2])
             group = one_hot(torch.multinomial(chance, 1)[:, 0], module.n_groups).to(draws[-2])
         gap, scores = scaled[-1] - scaled[-2], {}
+        weight = growth_weight(None if cells.growth is None else cells.growth[-2][:MOST_CELLS], gap)
         for share in MEMORIES:
             field.memory.fill_(share * gap)
             moved = module.move(draws[-2], scaled[-2], scaled[-1], baseline=baseline, n_steps=16, group=group)
-            scores[share] = float(energy(moved[:MOST_CELLS], draws[-1][:MOST_CELLS]))
+            scores[share] = float(energy(moved[:MOST_CELLS], draws[-1][:MOST_CELLS], weight))
         field.load_state_dict(before[0])
         module.parameter_net.load_state_dict(before[1])
         module.memory_scores = scores
         field.memory.fill_(min(scores, key=scores.__getitem__) * gap)
+
+    @torch.no_grad()
+    def _fit_cohorts(self, columns: tuple[Tensor, ...]) -> None:
+        """Fit the field to the cells of each subject."""
+        module = self.module
+        series = subject_cells(module, columns)
+        baseline = torch.stack([cells.baseline[0][0] for cells in series])
+        if module.n_baseline:
+            sd, mean = torch.std_mean(baseline, 0, correction=0)
+            module.parameter_net.set_scale(mean, sd)
+        if hasattr(module.field, "memory"):
+            module.field.memory.fill_(MEMORY_OF_SUBJECTS)
+        arguments = self.fit_arguments | {"shrinkage": SHRINKAGE, "n_steps": self.n_flow_steps, "lr": self.flow_lr}
+        self.flow_losses.append(match_flow(module, *series, **arguments))
 
     @torch.no_grad()
     def _renew_bank(self, *, fit: bool) -> None:
@@ -155,12 +179,17 @@ class SnapshotPlan(CountTrainingPlan):
         if together:
             take_from_first(module)  # batch norm of each process has seen its own cells last
         encoded = module.encode_all(self.trainer.datamodule.train_dataloader())
-        mean, variance, time, baseline = map(all_rows, encoded) if together else encoded
+        if encoded[-1].numel():
+            self._fit_cohorts(encoded)
+            return
+        mean, variance, time, baseline, growth, _ = map(all_rows, encoded) if together else encoded
         cells = SnapshotCells(*(module.snapshots(values, time) for values in (mean, variance, baseline)))
+        if growth.numel():
+            cells = cells._replace(growth=module.snapshots(module.span * growth[:, 0], time))
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
         if module.groups is not None:
-            cells = cells._replace(groups=self._fit_groups(cells.mean, from_scratch=fit))
+            cells = cells._replace(groups=self._fit_groups(cells, from_scratch=fit))
         if fit:
             self._choose_memory(cells, module.bank)
             losses = match_flow(module, cells, n_steps=self.n_flow_steps, lr=self.flow_lr, **self.fit_arguments)
@@ -168,13 +197,14 @@ class SnapshotPlan(CountTrainingPlan):
             if together:
                 take_from_first(module)
 
-    def _fit_groups(self, mean: list[Tensor], *, from_scratch: bool) -> list[np.ndarray]:
+    def _fit_groups(self, cells: SnapshotCells, *, from_scratch: bool) -> list[np.ndarray]:
         """Learn where the groups lie, or follow them where the latent points have moved; the cells' probabilities."""
-        module = self.module
+        module, mean = self.module, cells.mean
         snapshots = [part.double().cpu().numpy() for part in mean]
         if from_scratch:
             rng = np.random.default_rng(int(torch.randint(2**31, ())))
-            found = fit_groups(snapshots, module.n_groups, rng)
+            growth = cells.growth_of_gaps(module.scale_time(module.times.cpu().numpy()))
+            found = fit_groups(snapshots, module.n_groups, rng, growth=growth)
         else:
             times = module.scale_time(module.times).to(mean[0])
             known = [module.group_probability(z, t.expand(len(z))) for z, t in zip(mean, times, strict=True)]
