@@ -93,6 +93,7 @@ class CountVI(CountModel):
     """
 
     _module_cls = CountVAE
+    _takes_annbatch = True
 
     def __init__(
         self,

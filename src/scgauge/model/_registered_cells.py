@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scvi
 from scvi import settings
 
 from scgauge._core.checks import (
@@ -16,6 +17,7 @@ from scgauge._core.checks import (
 )
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix, why_unreadable
+from scgauge._core.optional import need
 from scgauge._core.threads import threads_for
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
@@ -40,6 +42,45 @@ class RegisteredCells(SavedModel):
     get_var_names: Any
     #: Why several processes cannot train the model together; ``None`` if they can.
     _trains_alone: str | None = None
+    #: Whether the model is built and trained from what stores of annbatch hold.
+    _takes_annbatch: bool = False
+
+    @classmethod
+    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> Any:
+        """Open files of cells as a data module of scvi-tools (from 1.5) on a store of annbatch.
+
+        CountVI and LinearVI train from it; one file of cells is read from disk without these limits, see
+        :func:`scgauge.datasets.read_backed`.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for :meth:`scvi.model.base.BaseModelClass.setup_annbatch`: ``collection_path``, ``paths``, ``batch_key``,
+            ...
+
+        Returns
+        -------
+        The data module, for ``CountVI(registry=module.registry)`` and ``train(datamodule=module)``.
+
+        Raises
+        ------
+        NotImplementedError
+            If the model needs cells that annbatch does not hand on.
+        ImportError
+            If scvi-tools is older, or annbatch is not installed.
+        """
+        if not cls._takes_annbatch:
+            message = (
+                f"{cls.__name__} does not train from stores of annbatch, CountVI and LinearVI do. Read the cells from "
+                f"one file: adata = scgauge.datasets.read_backed(path); {cls.__name__}.setup_anndata(adata, ...)"
+            )
+            raise NotImplementedError(message)
+        setup = getattr(super(), "setup_annbatch", None)
+        if setup is None:
+            message = f"Stores of annbatch need scvi-tools 1.5 or newer; found {scvi.__version__}."
+            raise ImportError(message)
+        need("annbatch", extra="stream", purpose="stores of annbatch")
+        return setup(*args, **kwargs)
 
     @property
     def _layer(self) -> str | None:
