@@ -12,6 +12,7 @@ from scgauge._core.checks import (
     check_counts,
     check_finite,
     check_indices,
+    check_obs_groups,
     check_obs_key,
     check_unique_names,
 )
@@ -183,10 +184,11 @@ class RegisteredCells(SavedModel):
         _check_readable(adata, layer)
         named = [("batch_key", batch_key), ("labels_key", labels_key)]
         named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
-        named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]
         for argument, key in named:
             if key is not None:
-                check_obs_key(adata, key, argument=argument)
+                check_obs_groups(adata, key, argument=argument)
+        for key in continuous_covariate_keys or ():
+            check_obs_key(adata, key, argument="continuous_covariate_keys")
         if size_factor_key is not None:
             factors = check_obs_key(adata, size_factor_key, argument="size_factor_key")
             if not (factors > 0).all():

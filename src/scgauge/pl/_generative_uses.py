@@ -127,6 +127,7 @@ def augmentation_gain(
     if rows.empty:
         message = f"statistic={statistic!r} is not in the table; choose from {sorted(set(table['statistic']))}."
         raise ValueError(message)
+    rows = rows.assign(added=rows["added"].astype(str))
     (panel,) = open_axes(1, ax, panel_size=(5.4, 3.4))
     kinds = list(dict.fromkeys(rows["added"]))
     colors = group_colors(kinds)
