@@ -43,6 +43,7 @@ def test_a_sample_of_faults(name):
 
 #: Faults that the study of all of them found, one of each kind.
 FOUND = [
+    ("model.Autoencoder.get_interpolation", "start", "an object"),
     ("model.CountVI.get_marginal_ll", "n_mc_samples", "zero"),
     ("model.CountVI.setup_anndata", 0, "obs['batch']: numbers and text"),
     ("model.CountVI.setup_anndata", "categorical_covariate_keys", "an object"),
@@ -51,6 +52,10 @@ FOUND = [
     ("pl.augmentation_gain", 0, "added: missing"),
     ("pl.cell_quality", "metrics", "two axes"),
     ("pl.dream", 0, "var names: two equal"),
+    ("pl.groups", 0, "the class"),
+    ("pl.imputation_score", 0, "method: missing"),
+    ("pl.learning_curve", 0, "property: numbers"),
+    ("pl.patterns", 0, "latent: missing"),
     ("tl.trajectory", 1, "the class"),
     ("tl.transformation_recovery", 0, "X: negative"),
     ("tl.transformation_recovery", "distances", "two axes"),

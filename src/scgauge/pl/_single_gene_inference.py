@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scgauge.pl._figure import NEUTRAL, REAL, SYNTHETIC, close_axes, open_axes, tidy
-from scgauge.pl._generative_uses import check_table
+from scgauge.pl._result_table import check_table
 
 if TYPE_CHECKING:
     import pandas as pd
