@@ -44,7 +44,7 @@ def imputation_score(
     TypeError
         If ``table`` is no such result, or ``ax`` holds something else than Axes.
     ValueError
-        If ``ax`` has the wrong number of Axes.
+        If ``table`` has no row, or ``ax`` has the wrong number of Axes.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def augmentation_gain(
     TypeError
         If ``table`` is no such result, or ``ax`` is not an Axes.
     ValueError
-        If ``statistic`` is not in the table.
+        If ``table`` has no row or not the ``statistic``.
 
     Examples
     --------

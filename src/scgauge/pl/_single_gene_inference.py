@@ -40,7 +40,7 @@ def single_gene_inference(
     TypeError
         If ``table`` is no such result, or ``ax`` holds something else than Axes.
     ValueError
-        If ``ax`` has the wrong number of Axes.
+        If ``table`` has no row, or ``ax`` has the wrong number of Axes.
 
     Examples
     --------
