@@ -238,6 +238,8 @@ class CountVI(CountModel):
 
         Raises
         ------
+        TypeError
+            If an argument is of another type, or a column holds values of several types.
         KeyError
             If the layer or a column does not exist.
         ValueError
