@@ -42,6 +42,7 @@ def main() -> None:
             counts[outcome.kind] += 1
             if outcome.kind == "failure":
                 failures.append({"name": name, "input": str(slot), "fault": fault.name, "detail": outcome.detail})
+                print(failures[-1], flush=True)
         tally[name] = counts
         seconds[name] = round(time.process_time() - began, 1)
         outcomes = "  ".join(f"{kind} {n}" for kind, n in sorted(counts.items()))
@@ -58,8 +59,6 @@ def main() -> None:
             f"{room:9} {counts['names']:5} {tried:7} {counts['works']:7} {counts['error']:7} "
             f"{counts['refused']:20} {counts['failure']:10}"
         )
-    for failure in failures:
-        print(failure)
     print(f"{time.perf_counter() - start:.0f} s")
     if options.out:
         found = {"rooms": rooms, "names": tally, "failures": failures, "cpu_seconds": seconds, "share": options.share}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import anndata
 import numpy as np
+import pytest
 import scvi
 from anndata import AnnData
 from scipy import sparse
@@ -37,6 +39,17 @@ def make_cells(kind: str = "counts", n_obs: int = 120, n_vars: int = 20, seed: i
     adata.obs["age"] = rng.normal(size=n_obs)
     adata.obs["size_factor"] = x.sum(1) / x.sum(1).mean() if kind == "counts" else 1.0
     return adata
+
+
+def stored_as(kind: str, adata: AnnData, path) -> AnnData:
+    """The same cells with a matrix that is not in memory: in a file at `path` or, as "dask", in sparse blocks."""
+    if kind == "backed":
+        adata.write_h5ad(path)
+        return anndata.read_h5ad(path, backed="r")
+    array = pytest.importorskip("dask.array")
+    cells = adata.copy()
+    cells.X = array.from_array(adata.X.toarray(), chunks=(50, -1)).map_blocks(sparse.csr_matrix)
+    return cells
 
 
 def train_quietly(model, **arguments):

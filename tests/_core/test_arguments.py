@@ -32,6 +32,7 @@ def function(
     kind: Kind = "a",
     rng: RNG = None,
     sizes: Sequence[int] = (1,),
+    kinds: Sequence[Kind] = ("a",),
     plane: tuple[int, int] = (0, 1),
     other: ArrayLike = 0,
     flag: bool = False,
@@ -57,6 +58,8 @@ def function(
         ({"n": 1, "rng": np.random.RandomState(0)}, TypeError, "default_rng"),
         ({"n": 1, "sizes": "12"}, TypeError, "a list of integers is needed"),
         ({"n": 1, "sizes": [1, [2]]}, TypeError, "a list of integers is needed"),
+        ({"n": 1, "kinds": "ab"}, TypeError, "kinds='ab' was given; a list of one of 'a', 'b' is needed"),
+        ({"n": 1, "kinds": np.array([["a"], ["b"]])}, TypeError, "a list of one of 'a', 'b' is needed"),
         ({"n": 1, "plane": (0, 1, 2)}, TypeError, "2 integers is needed"),
     ],
 )

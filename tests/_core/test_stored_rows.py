@@ -2,12 +2,12 @@ import anndata
 import h5py
 import numpy as np
 import pytest
-from cells import make_cells
+from cells import make_cells, stored_as
 from scipy import sparse
 
 from scgauge._core import stored_rows
 from scgauge._core.matrix import row_sums, take_rows
-from scgauge._core.stored_rows import StoredRows, is_stored
+from scgauge._core.stored_rows import StoredRows, is_stored, take_cells
 from scgauge.datasets import read_backed
 
 pytestmark = pytest.mark.quick
@@ -93,3 +93,13 @@ def test_columns_are_refused(tmp_path):
         StoredRows(backed.X)
     np.testing.assert_allclose(row_sums(backed.X, np.array([3, 1])), adata.X.toarray()[[3, 1]].sum(1))
     backed.file.close()
+
+
+@pytest.mark.parametrize("kind", ["backed", "dask"])
+def test_cells_that_are_taken_are_in_memory(kind, tmp_path):
+    adata = make_cells()
+    rows = np.array([9, 2, 100])
+    part = take_cells(stored_as(kind, adata.copy(), tmp_path / "cells.h5ad"), rows)
+    assert sparse.issparse(part.X)
+    np.testing.assert_array_equal(part.X.toarray(), adata.X.toarray()[rows])
+    assert list(part.obs_names) == ["cell_9", "cell_2", "cell_100"]

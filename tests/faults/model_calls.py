@@ -165,7 +165,8 @@ def calls() -> Iterator[tuple]:
             ask.__doc__ = function.__doc__
             ask.__signature__ = _without_self(function)
             data = _data(name) if takes_cells else tuple
-            kwargs = recipe.getters.get(getter, {})
+            seeded_call = {"rng": 0} if "rng" in ask.__signature__.parameters else {}
+            kwargs = seeded_call | recipe.getters.get(getter, {})
             if takes_cells or (own and len(ask.__signature__.parameters)):
                 yield f"model.{name}.{getter}", ask, data, kwargs, own
 

@@ -41,6 +41,40 @@ def test_a_sample_of_faults(name):
     assert failures(name, random.Random(name).sample(cases, min(6, len(cases)))) == []
 
 
+#: Faults that the study of all of them found, one of each kind.
+FOUND = [
+    ("model.Autoencoder.get_interpolation", "start", "an object"),
+    ("model.CountVI.get_marginal_ll", "n_mc_samples", "zero"),
+    ("model.CountVI.setup_anndata", 0, "obs['batch']: numbers and text"),
+    ("model.CountVI.setup_anndata", "categorical_covariate_keys", "an object"),
+    ("model.DeepBoltzmannMachine.train", "n_hidden", "None"),
+    ("model.ODEVI.get_trajectory_groups", 0, "not an AnnData"),
+    ("pl.attribution", 0, "var names: two equal"),
+    ("pl.attribution", "targets", "no items"),
+    ("pl.augmentation_gain", 0, "added: missing"),
+    ("pl.cell_quality", "metrics", "two axes"),
+    ("pl.dream", 0, "var names: two equal"),
+    ("pl.groups", 0, "the class"),
+    ("pl.imputation_score", 0, "method: missing"),
+    ("pl.learning_curve", 0, "property: numbers"),
+    ("pl.patterns", 0, "latent: missing"),
+    ("pl.signatures", "nodes", "no items"),
+    ("pl.single_gene_inference", 0, "no rows"),
+    ("pl.velocity_field", 0, "obsm['velocity']: one dimension"),
+    ("tl.trajectory", 1, "the class"),
+    ("tl.transformation_recovery", 0, "X: negative"),
+    ("tl.transformation_recovery", "distances", "two axes"),
+    ("tl.velocity", 1, "the class"),
+]
+
+
+@pytest.mark.parametrize(("name", "slot", "fault"), FOUND)
+def test_faults_that_were_found(name, slot, fault):
+    cases = [case for case in targets()[name].faults() if (case[0], case[1].name) == (slot, fault)]
+    assert len(cases) == 1
+    assert failures(name, cases) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", targets())
 def test_all_faults(name):

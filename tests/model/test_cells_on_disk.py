@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scvi
 from anndata.abc import CSRDataset
-from cells import NETWORK, SETUP, make_cells, train_quietly
+from cells import NETWORK, SETUP, fit, make_cells, stored_as, train_quietly
 
 import scgauge
 from scgauge._core import matrix
@@ -93,3 +93,13 @@ def test_states_between_snapshots(pair):
         states = [model.predict_state(times=[0.5, 1.5], n_cells=5, rng=0) for model in pair]
         np.testing.assert_array_equal(states[0].X.toarray(), states[1].X.toarray())
         assert states[0].shape == (10, 20)
+
+
+@pytest.mark.parametrize("kind", ["backed", "dask"])
+def test_a_run_of_cells_that_fit_into_one_buffer_is_the_run_in_memory(kind, tmp_path):
+    cells = make_cells()
+    runs = [fit(CountVI, data) for data in (cells, stored_as(kind, cells.copy(), tmp_path / "cells.h5ad"))]
+    losses = [model.history["train_loss"].to_numpy(dtype=float) for model in runs]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+    latent, expected = (model.get_latent_representation() for model in reversed(runs))
+    np.testing.assert_allclose(latent, expected, rtol=1e-4, atol=1e-5)

@@ -26,6 +26,8 @@ def test_wrong_axes():
         open_axes(3, grid)
     with pytest.raises(TypeError, match="`ax` holds Figure; matplotlib Axes are needed"):
         open_axes(1, [figure])
+    with pytest.raises(ValueError, match="Nothing was chosen to draw"):
+        open_axes(0, None)
 
 
 def test_what_is_returned():

@@ -4,7 +4,7 @@ import anndata
 import numpy as np
 import pytest
 from anndata.abc import CSRDataset
-from cells import fit, make_cells
+from cells import fit, make_cells, stored_as
 from contract.state import SLOTS, contents
 
 import scgauge
@@ -77,11 +77,12 @@ def found(result, adata):
     return {slot: contents({k: v for k, v in getattr(cells, slot).items() if k is not None}) for slot in SLOTS}
 
 
+@pytest.mark.parametrize("kind", ["backed", "dask"])
 @pytest.mark.parametrize("name", CALLS)
-def test_results_are_those_of_cells_in_memory(name, model, tmp_path, monkeypatch):
+def test_results_are_those_of_cells_in_memory(name, kind, model, tmp_path, monkeypatch):
     make, call = CALLS[name]
     memory = make()
-    memory.write_h5ad(tmp_path / "cells.h5ad")
+    disk = stored_as(kind, memory, tmp_path / "cells.h5ad")
     expected = found(call(memory, model), memory)
 
     def fail(*_):
@@ -92,7 +93,6 @@ def test_results_are_those_of_cells_in_memory(name, model, tmp_path, monkeypatch
         monkeypatch.setattr(implementation, "to_memory", fail)
     monkeypatch.setattr(matrix, "fetch", fail)
     monkeypatch.setattr(matrix, "BLOCK_BYTES", 8 * 20 * 64)  # three blocks
-    disk = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
     result = found(call(disk, model), disk)
     assert is_stored(disk.X)
     assert set(result) == set(expected)

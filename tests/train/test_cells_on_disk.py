@@ -86,6 +86,19 @@ def test_each_epoch_has_every_cell_once_in_an_order_of_its_own(numbered):
         np.testing.assert_array_equal(batch["X"].numpy(), x[cells])
 
 
+@pytest.mark.parametrize("n_cells", [256, 257])
+def test_cells_that_fit_into_one_buffer_are_drawn_as_those_in_memory(places, n_cells):
+    epochs = []
+    for adata in (places[1].copy(), opened(places, "backed")):
+        CountVI.setup_anndata(adata, size_factor_key="number")
+        manager = CountVI._get_most_recent_anndata_manager(adata)
+        scvi.settings.seed = 1
+        options = {"indices": np.arange(n_cells), "batch_size": 32, "shuffle": True, "buffer_size": 256}
+        loader = cell_loader(manager, **options)
+        epochs.append([np.concatenate(numbers(loader)) for _ in range(2)])
+    assert np.array_equal(*epochs) == (n_cells == 256)
+
+
 def test_the_last_minibatch_can_be_left_out(numbered):
     loader = cell_loader(numbered[0], batch_size=64, shuffle=True, drop_last=True, buffer_size=100)
     assert loader.buffer_size == 64

@@ -84,21 +84,28 @@ def _choices(values: tuple) -> _Kind:
     return _Kind(lambda value: isinstance(value, types), "one of " + ", ".join(map(repr, values)))
 
 
-def _subscript(node: ast.Subscript) -> _Kind | None:
+def _alias(name: str, names: Mapping[str, Any]) -> _Kind | None:
+    """Return what a name for a choice of values allows; ``None`` for other names."""
+    found = names.get(name)
+    return _choices(get_args(found)) if get_origin(found) is Literal else None
+
+
+def _subscript(node: ast.Subscript, names: Mapping[str, Any]) -> _Kind | None:
     outer = ast.unparse(node.value).rpartition(".")[2]
     if outer == "Literal":
         values = ast.literal_eval(node.slice)
         return _choices(values if isinstance(values, tuple) else (values,))
     if outer in {"Sequence", "list"}:
         inner = ast.unparse(node.slice)
-        if inner in _MANY:
-            return _sequence(_KINDS[inner], f"a list of {_MANY[inner]}")
+        item = _KINDS[inner] if inner in _MANY else _alias(inner, names)
+        if item is not None:
+            return _sequence(item, f"a list of {_MANY.get(inner, item.words)}")
         return None if inner == "Axes" else _sequence(_ANYTHING, "a list")
     if outer == "tuple" and isinstance(node.slice, ast.Tuple):
-        names = {ast.unparse(item) for item in node.slice.elts}
+        items = {ast.unparse(item) for item in node.slice.elts}
         length = len(node.slice.elts)
-        if len(names) == 1 and names <= _MANY.keys():
-            name = names.pop()
+        if len(items) == 1 and items <= _MANY.keys():
+            name = items.pop()
             several = _sequence(_KINDS[name], f"{length} {_MANY[name]}")
             return several._replace(fits=lambda value: several.fits(value) and len(value) == length)
     if outer in {"Mapping", "dict"}:
@@ -109,14 +116,13 @@ def _subscript(node: ast.Subscript) -> _Kind | None:
 def _kind(node: ast.expr, names: Mapping[str, Any], *, alone: bool = False) -> _Kind | None:
     """Return what one alternative of an annotation allows; ``None`` if this check does not know it."""
     if isinstance(node, ast.Subscript):
-        return _subscript(node)
+        return _subscript(node, names)
     name = ast.unparse(node)
     if name == "pd.DataFrame" and alone:  # its columns are for the function to name
         return None
     if name in _KINDS:
         return _KINDS[name]
-    alias = names.get(name)
-    return _choices(get_args(alias)) if get_origin(alias) is Literal else None
+    return _alias(name, names)
 
 
 def _alternatives(node: ast.expr) -> list[ast.expr]:
@@ -203,8 +209,8 @@ def check_arguments(module: str) -> None:
             setattr(sys.modules[function.__module__], name, call)
 
 
-def check_getters(model_class: type) -> None:
-    """Put `checked` before every getter that a model class has from scgauge; those of scvi-tools stay as they are.
+def check_methods(model_class: type) -> None:
+    """Put `checked` before the set-up and every getter that a model class has from scgauge; others stay as they are.
 
     Parameters
     ----------
@@ -215,3 +221,5 @@ def check_getters(model_class: type) -> None:
         method = inspect.getattr_static(model_class, name)
         if name.startswith("get_") and isinstance(method, FunctionType) and method.__module__.startswith("scgauge"):
             setattr(model_class, name, checked(method))
+    setup = inspect.getattr_static(model_class, "setup_anndata")
+    model_class.setup_anndata = classmethod(checked(setup.__func__))  # type: ignore[attr-defined]

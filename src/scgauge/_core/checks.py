@@ -71,6 +71,20 @@ def check_obs_key(adata: AnnData, key: str, *, argument: str) -> pd.Series:
     return column
 
 
+def check_obs_groups(adata: AnnData, key: str, *, argument: str) -> None:
+    """Raise an error unless ``adata.obs[key]`` is there, without missing values, and its groups have an order."""
+    groups = check_obs_key(adata, key, argument=argument).astype("category").cat.categories
+    try:
+        sorted(groups)
+    except TypeError as error:
+        types = sorted({type(group).__name__ for group in groups})
+        message = (
+            f"adata.obs[{key!r}] holds values of several types, {types}; {argument} needs one. "
+            f"Run: adata.obs[{key!r}] = adata.obs[{key!r}].astype(str)"
+        )
+        raise TypeError(message) from error
+
+
 def check_obs_numbers(adata: AnnData, key: str, *, argument: str) -> np.ndarray:
     """Return ``adata.obs[key]`` as finite float64, ``(n_obs,)``; KeyError if missing, ValueError if no such numbers."""
     column = check_obs_key(adata, key, argument=argument)

@@ -59,12 +59,12 @@ def take_cells(adata: AnnData, cells: Any) -> AnnData:
     Parameters
     ----------
     adata
-        Annotated data, in memory or backed, of which AnnData itself copies no part.
+        Annotated data; of backed ones AnnData itself copies no part, and dask arrays stay such arrays in its copies.
     cells
         Row numbers or mask.
     """
     part = adata[cells]
-    return part.to_memory() if adata.isbacked else part.copy()
+    return (part if adata.isbacked else part.copy()).to_memory()
 
 
 class StoredRows:

@@ -1,6 +1,6 @@
 """Model classes: register an AnnData, train, read results, save and load."""
 
-from scgauge._core.arguments import check_getters as _check_getters
+from scgauge._core.arguments import check_methods as _check_methods
 
 from ._autoencoder import Autoencoder
 from ._bayesian_linearvi import BayesianLinearVI
@@ -21,4 +21,4 @@ __all__ = [
 ]
 
 for _model_class in (ODEVI, Autoencoder, BayesianLinearVI, CountVI, DeepBoltzmannMachine, LinearVI, SupervisedVI):
-    _check_getters(_model_class)
+    _check_methods(_model_class)

@@ -98,7 +98,8 @@ class AutoencoderResults:
 
         Returns
         -------
-        Mean over cells, or an array ``(n_cells,)``: squared error summed over genes for ``"normal"``, else nats.
+        Mean over cells, or an array ``(n_cells,)``: squared error summed over genes for ``"normal"``, infinite beyond
+        float32 (3e38), else nats.
         """
         parts = [self.module.reconstruction(x, px).double().cpu().numpy() for x, _, px in self._passes(adata, indices)]
         errors = np.concatenate(parts)
@@ -168,6 +169,8 @@ class AutoencoderResults:
 
         Raises
         ------
+        TypeError
+            If an end is neither a name nor numbers.
         KeyError
             If there is no cell of that name.
         ValueError
@@ -187,7 +190,11 @@ class AutoencoderResults:
 
     def _latent_point(self, point: str | ArrayLike) -> np.ndarray:
         if not isinstance(point, str):
-            z = np.asarray(point, dtype=np.float64)
+            try:
+                z = np.asarray(point, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                message = f"{point!r} was given; the name of a cell or {self.module.n_latent} numbers are needed."
+                raise TypeError(message) from error
             if z.shape != (self.module.n_latent,):
                 message = f"A latent point has the shape ({self.module.n_latent},); found {z.shape}."
                 raise ValueError(message)

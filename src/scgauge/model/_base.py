@@ -152,13 +152,17 @@ class CountModel(
             batch_size = batch_size or _CELLS_ENCODED_AT_ONCE
         return super().get_latent_representation(adata, indices, give_mean, mc_samples, batch_size, **kwargs)
 
-    def get_marginal_ll(self, adata: AnnData | None = None, *, return_mean: bool = True, **kwargs: Any) -> Any:
+    def get_marginal_ll(
+        self, adata: AnnData | None = None, *, n_mc_samples: int = 1000, return_mean: bool = True, **kwargs: Any
+    ) -> Any:
         r"""Estimate :math:`\log p(x)` of each cell by importance sampling, or its mean over cells.
 
         Parameters
         ----------
         adata
             Cells, those of the model if ``None``.
+        n_mc_samples
+            Draws of the latent point of each cell.
         return_mean
             Whether to average over cells. (scvi-tools averages over minibatches, whatever their sizes.)
         **kwargs
@@ -167,8 +171,16 @@ class CountModel(
         Returns
         -------
         Mean, or a tensor ``(n_cells,)``, in nats.
+
+        Raises
+        ------
+        ValueError
+            If no draws are asked for.
         """
-        values = super().get_marginal_ll(adata, return_mean=False, **kwargs)
+        if n_mc_samples < 1:
+            message = f"n_mc_samples={n_mc_samples} was given; at least 1 is needed."
+            raise ValueError(message)
+        values = super().get_marginal_ll(adata, n_mc_samples=n_mc_samples, return_mean=False, **kwargs)
         return values.mean().item() if return_mean else values
 
     def get_latent_prior_gap(

@@ -75,6 +75,7 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
     """
 
     _module_cls = BayesianLDVAE
+    _takes_annbatch = False
     _training_plan_cls = BayesianTrainingPlan
     _data_splitter_cls = CellSplitter
     _trains_alone = "BayesianLinearVI keeps what it learns with Pyro, in each process for itself."

@@ -93,6 +93,7 @@ class CountVI(CountModel):
     """
 
     _module_cls = CountVAE
+    _takes_annbatch = True
 
     def __init__(
         self,
@@ -237,6 +238,8 @@ class CountVI(CountModel):
 
         Raises
         ------
+        TypeError
+            If an argument is of another type, or a column holds values of several types.
         KeyError
             If the layer or a column does not exist.
         ValueError

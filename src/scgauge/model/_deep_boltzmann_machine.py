@@ -82,7 +82,7 @@ class DeepBoltzmannMachine(
         n_gibbs_steps: int = 100,
     ) -> None:
         super().__init__(adata, registry)
-        widths = list(n_hidden)
+        widths = list(n_hidden) if np.iterable(n_hidden) else []
         if len(widths) != 2 or not all(isinstance(width, int) and width >= 1 for width in widths):
             message = f"n_hidden={n_hidden!r} was given; two integers of at least 1 are needed."
             raise ValueError(message)

@@ -113,6 +113,7 @@ class ODEVI(
     """
 
     _module_cls = ODEVAE  # type: ignore[assignment]
+    _takes_annbatch = False
     _training_plan_cls = SnapshotPlan
 
     def __init__(

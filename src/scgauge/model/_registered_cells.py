@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scvi
 from scvi import settings
 
 from scgauge._core.checks import (
@@ -11,11 +12,13 @@ from scgauge._core.checks import (
     check_counts,
     check_finite,
     check_indices,
+    check_obs_groups,
     check_obs_key,
     check_unique_names,
 )
 from scgauge._core.compat import ADATA_MINIFY_TYPE, get_minify_type
 from scgauge._core.matrix import get_matrix, why_unreadable
+from scgauge._core.optional import need
 from scgauge._core.threads import threads_for
 from scgauge.model._gene_embedding import check_no_leak
 from scgauge.model._query import check_categories, check_genes
@@ -40,6 +43,45 @@ class RegisteredCells(SavedModel):
     get_var_names: Any
     #: Why several processes cannot train the model together; ``None`` if they can.
     _trains_alone: str | None = None
+    #: Whether the model is built and trained from what stores of annbatch hold.
+    _takes_annbatch: bool = False
+
+    @classmethod
+    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> Any:
+        """Open files of cells as a data module of scvi-tools (from 1.5) on a store of annbatch.
+
+        CountVI and LinearVI train from it; one file of cells is read from disk without these limits, see
+        :func:`scgauge.datasets.read_backed`.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for :meth:`scvi.model.base.BaseModelClass.setup_annbatch`: ``collection_path``, ``paths``, ``batch_key``,
+            ...
+
+        Returns
+        -------
+        The data module, for ``CountVI(registry=module.registry)`` and ``train(datamodule=module)``.
+
+        Raises
+        ------
+        NotImplementedError
+            If the model needs cells that annbatch does not hand on.
+        ImportError
+            If scvi-tools is older, or annbatch is not installed.
+        """
+        if not cls._takes_annbatch:
+            message = (
+                f"{cls.__name__} does not train from stores of annbatch, CountVI and LinearVI do. Read the cells from "
+                f"one file: adata = scgauge.datasets.read_backed(path); {cls.__name__}.setup_anndata(adata, ...)"
+            )
+            raise NotImplementedError(message)
+        setup = getattr(super(), "setup_annbatch", None)
+        if setup is None:
+            message = f"Stores of annbatch need scvi-tools 1.5 or newer; found {scvi.__version__}."
+            raise ImportError(message)
+        need("annbatch", extra="stream", purpose="stores of annbatch")
+        return setup(*args, **kwargs)
 
     @property
     def _layer(self) -> str | None:
@@ -142,10 +184,11 @@ class RegisteredCells(SavedModel):
         _check_readable(adata, layer)
         named = [("batch_key", batch_key), ("labels_key", labels_key)]
         named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or ()]
-        named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or ()]
         for argument, key in named:
             if key is not None:
-                check_obs_key(adata, key, argument=argument)
+                check_obs_groups(adata, key, argument=argument)
+        for key in continuous_covariate_keys or ():
+            check_obs_key(adata, key, argument="continuous_covariate_keys")
         if size_factor_key is not None:
             factors = check_obs_key(adata, size_factor_key, argument="size_factor_key")
             if not (factors > 0).all():

@@ -74,6 +74,8 @@ class SupervisedVI(CountVI):
     (60, 2)
     """
 
+    _takes_annbatch = False
+
     def __init__(
         self,
         adata: AnnData | None = None,

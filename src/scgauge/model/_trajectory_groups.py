@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scgauge._core.checks import check_adata
 from scgauge._core.optional import later
 from scgauge._core.rng import RNG, generator
 
@@ -55,15 +56,19 @@ class TrajectoryGroups:
 
         Raises
         ------
+        TypeError
+            If `adata` is not an AnnData.
         ValueError
             If `n_groups` is not an integer of at least 1 and at most the number of cells.
         RuntimeError
             If the model is not trained.
         """
-        times, names_of = self.module.times.cpu().numpy(), (self.adata if adata is None else adata).obs_names
+        cells = self.adata if adata is None else adata
+        check_adata(cells)
+        times, names_of = self.module.times.cpu().numpy(), cells.obs_names
         if self._subject_key is not None:
             times = np.linspace(times[0], times[-1], _GRID)
-            names_of = pd.Index((self.adata if adata is None else adata).obs[self._subject_key].astype(str).unique())
+            names_of = pd.Index(cells.obs[self._subject_key].astype(str).unique())
         paths = self.get_trajectories(adata, times=times)
         if not isinstance(n_groups, int | np.integer) or not 1 <= n_groups <= len(paths):
             message = f"n_groups={n_groups!r} was given; an integer from 1 to {len(paths)} is needed."

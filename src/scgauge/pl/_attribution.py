@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from scgauge._core.checks import check_adata
+from scgauge._core.checks import check_adata, check_unique_names
 from scgauge._core.keys import IG
 from scgauge.pl._figure import LEGEND_WIDTH, NEUTRAL, close_axes, open_axes, tidy
 
@@ -104,7 +104,7 @@ def attribution(
     KeyError
         If there is no result under ``key``, or a target is unknown.
     ValueError
-        If ``kind`` is unknown.
+        If ``kind`` is unknown, no target is named, or gene names repeat.
 
     Examples
     --------
@@ -119,6 +119,7 @@ def attribution(
     ['Z_0', 'Z_1']
     """
     check_adata(adata)
+    check_unique_names(adata)
     table = _table(adata, key)
     if kind not in {"bars", "heatmap"}:
         message = f"kind={kind!r} was given; choose 'bars' or 'heatmap'."

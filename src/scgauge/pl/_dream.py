@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from anndata import AnnData
 
+from scgauge._core.checks import check_unique_names
 from scgauge._core.keys import DREAM
 from scgauge.pl._figure import BACKGROUND, NEUTRAL, close_axes, open_axes, tidy
 
@@ -54,6 +55,8 @@ def dream(
     ------
     TypeError
         If ``result`` is no such path, or ``ax`` holds something else than Axes.
+    ValueError
+        If gene names repeat.
 
     Examples
     --------
@@ -69,6 +72,7 @@ def dream(
     if not isinstance(result, AnnData) or DREAM not in result.uns or "change_in_sd" not in result.var:
         message = "`result` is no path of scgauge.tl.dream. Run: path = scgauge.tl.dream(adata, model, target=0)"
         raise TypeError(message)
+    check_unique_names(result)
     panels = open_axes(2, ax, panel_size=(3.8, 1.2 + 0.17 * max(n_genes, 8)))
     _path(panels[0], result)
     change = result.var["change_in_sd"]

@@ -73,8 +73,11 @@ def open_axes(
     TypeError
         If `ax` holds something other than Axes.
     ValueError
-        If their number is not the number of panels.
+        If their number is not the number of panels, or there is nothing to draw.
     """
+    if n_panels < 1:
+        message = "Nothing was chosen to draw. Name at least one, or leave the choice out."
+        raise ValueError(message)
     if ax is None:
         width, height = panel_size
         size = (n_panels * width, n_rows * height)

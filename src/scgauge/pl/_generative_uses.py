@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from scgauge.pl._figure import NEUTRAL, SYNTHETIC, close_axes, group_colors, open_axes, tidy
+from scgauge.pl._result_table import check_names, check_table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from scgauge.pl._figure import Drawn
-
-
-def check_table(table: object, columns: set[str], made_by: str) -> None:
-    """Raise TypeError unless `table` is a data frame with the columns of a result."""
-    if not isinstance(table, pd.DataFrame) or not columns <= set(table.columns):
-        message = f"`table` is no result of scgauge.tl.{made_by}; a data frame with {sorted(columns)} is needed."
-        raise TypeError(message)
 
 
 def imputation_score(
@@ -50,7 +44,7 @@ def imputation_score(
     TypeError
         If ``table`` is no such result, or ``ax`` holds something else than Axes.
     ValueError
-        If ``ax`` has the wrong number of Axes.
+        If ``table`` has no row, or ``ax`` has the wrong number of Axes.
 
     Examples
     --------
@@ -61,6 +55,7 @@ def imputation_score(
     2
     """
     check_table(table, {"method", "statistic", "value", "se"}, "imputation_score")
+    check_names(table, "method")
     left, right = open_axes(2, ax, panel_size=(4.2, 2.6))
     skill = table[(table["statistic"] == "skill") & (table["method"] != "gene means")].iloc[::-1]
     better = table[(table["statistic"] == "genes_better") & (table["method"] != "gene means")].iloc[::-1]
@@ -112,7 +107,7 @@ def augmentation_gain(
     TypeError
         If ``table`` is no such result, or ``ax`` is not an Axes.
     ValueError
-        If ``statistic`` is not in the table.
+        If ``table`` has no row or not the ``statistic``.
 
     Examples
     --------
@@ -123,6 +118,7 @@ def augmentation_gain(
     'auc'
     """
     check_table(table, {"repeat", "n_kept", "added", "statistic", "value"}, "augmentation_gain")
+    check_names(table, "added")
     rows = table[table["statistic"] == statistic]
     if rows.empty:
         message = f"statistic={statistic!r} is not in the table; choose from {sorted(set(table['statistic']))}."

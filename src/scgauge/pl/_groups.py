@@ -68,7 +68,7 @@ def groups(
     >>> len(panels)
     2
     """
-    if not hasattr(model, "get_groups"):
+    if isinstance(model, type) or not hasattr(model, "get_groups"):
         message = f"`model` is {type(model).__name__}, which has no groups. Pass a trained scgauge.model.ODEVI."
         raise TypeError(message)
     table = model.get_groups()

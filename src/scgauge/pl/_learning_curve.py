@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scgauge.pl._figure import NEUTRAL, REAL, close_axes, group_colors, open_axes, tidy
+from scgauge.pl._result_table import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def learning_curve(
     Raises
     ------
     TypeError
-        If ``table`` is not a data frame, or ``ax`` holds something other than Axes.
+        If ``table`` is not a data frame or its properties are not text, or ``ax`` holds something other than Axes.
     ValueError
         If the table lacks columns or scaled scores, or the number of Axes is wrong.
 
@@ -69,6 +70,7 @@ def learning_curve(
     if missing:
         message = f"`table` lacks the columns {missing}; the data frame of scgauge.tl.learning_curve is needed."
         raise ValueError(message)
+    check_names(table, "family", "property")
     found = table.dropna(subset="scaled")
     found = found[found["property"] != "zero fraction of cells"]
     if found.empty:

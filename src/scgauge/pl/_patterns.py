@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scgauge.pl._figure import close_axes, group_colors, open_axes, tidy
+from scgauge.pl._result_table import check_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +56,7 @@ def patterns(
     if not isinstance(table, pd.DataFrame) or not set(table.columns) >= _COLUMNS:
         message = "`table` is no result of scgauge.tl.log_linear_patterns. Run: scgauge.tl.log_linear_patterns(model)"
         raise TypeError(message)
+    check_names(table, "latent")
     if table.empty:
         message = "The table has no row: no gene is associated with a latent dimension."
         raise ValueError(message)

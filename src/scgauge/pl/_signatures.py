@@ -58,6 +58,8 @@ def signatures(
         If ``adata`` is not an AnnData, or ``ax`` is not an Axes.
     KeyError
         If ``adata.uns[key]`` is no result of :func:`scgauge.tl.signatures`, or a node is unknown.
+    ValueError
+        If ``nodes`` is empty.
 
     Examples
     --------
@@ -89,6 +91,9 @@ def signatures(
         chosen = np.sort(np.argsort(-np.nanmax(np.abs(standard), axis=0), kind="stable")[:8])
     else:
         unknown = [node for node in nodes if node not in names]
+        if not len(nodes):
+            message = f"nodes=[] was given; name at least one of {names}, or leave it out."
+            raise ValueError(message)
         if unknown:
             message = f"{unknown[0]!r} is not a node; choose from {names}."
             raise KeyError(message)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scgauge.pl._figure import NEUTRAL, REAL, SYNTHETIC, close_axes, open_axes, tidy
-from scgauge.pl._generative_uses import check_table
+from scgauge.pl._result_table import check_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def single_gene_inference(
     TypeError
         If ``table`` is no such result, or ``ax`` holds something else than Axes.
     ValueError
-        If ``ax`` has the wrong number of Axes.
+        If ``table`` has no row, or ``ax`` has the wrong number of Axes.
 
     Examples
     --------

@@ -71,6 +71,8 @@ def velocity_field(
         If ``adata`` is not an AnnData, or ``ax`` is not an Axes.
     KeyError
         If the result of :func:`scgauge.tl.velocity` is not there.
+    ValueError
+        If velocities and points have different shapes.
 
     Examples
     --------
@@ -88,13 +90,19 @@ def velocity_field(
     if key not in adata.uns or key not in adata.obsm or f"X_{key}" not in adata.obsm:
         message = f"Did not find adata.obsm[{key!r}] and its notes. Run: scgauge.tl.velocity(adata, model)"
         raise KeyError(message)
+    points, velocities = (check_obsm_key(adata, name, argument="key") for name in (f"X_{key}", key))
+    if velocities.shape != points.shape:
+        message = (
+            f"adata.obsm[{key!r}] has the shape {velocities.shape}, its points {points.shape}. "
+            "Run: scgauge.tl.velocity(adata, model)"
+        )
+        raise ValueError(message)
     (panel,) = open_axes(1, ax, panel_size=(5.2, 4.2))
-    points = check_obsm_key(adata, f"X_{key}", argument="key")
     mean, axes, names = plane(points)
     params = adata.uns[key]["params"]
     flat = (points - mean) @ axes
     scatter_times(panel, flat, times_of(adata, params), params["time_key"])
-    x, y, velocity = _smooth(flat, check_obsm_key(adata, key, argument="key") @ axes)
+    x, y, velocity = _smooth(flat, velocities @ axes)
     speed = np.linalg.norm(velocity, axis=2)
     if np.isfinite(speed).any():
         width = 0.5 + 1.5 * np.nan_to_num(speed / np.nanmax(speed))

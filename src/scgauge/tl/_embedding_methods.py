@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from scgauge._core.adapter import shell
-from scgauge._core.checks import check_finite, check_obsm_key
+from scgauge._core.checks import check_finite, check_nonnegative, check_obsm_key
 from scgauge._core.matrix import as_rows, get_matrix
 from scgauge._core.normalise import log_normalise, median_library
 from scgauge._core.optional import later
@@ -124,7 +124,8 @@ def shared_input(
     KeyError
         If the representation or layer does not exist.
     ValueError
-        If there are fewer than four cells, coordinates are not finite or put all cells at one place.
+        If there are fewer than four cells, coordinates are not finite or put all cells at one place, or what is to be
+        log-normalised is negative.
     """
     if adata.n_obs < 4:
         message = f"`adata` has {adata.n_obs} cells; four are needed for an embedding."
@@ -133,7 +134,7 @@ def shared_input(
     if use_rep is not None:
         points = check_obsm_key(adata, use_rep)
     else:
-        check_finite(adata, layer)
+        (check_nonnegative if log_normalised else check_finite)(adata, layer)
         matrix = as_rows(stored)
         if log_normalised or (log_normalised is None and kind_of(matrix) == "counts"):
             matrix = log_normalise(matrix, median_library(matrix))

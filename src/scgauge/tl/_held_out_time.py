@@ -12,6 +12,7 @@ from scgauge._core.matrix import as_rows, get_matrix, stored_values
 from scgauge._core.optional import need
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
+from scgauge._core.stored_rows import take_cells
 from scgauge.tl._held_out_scores import Space, floor_scores, naive_predictions, scores
 from scgauge.tl._refit import fit_again
 
@@ -41,7 +42,7 @@ def _rows_of_one(
     """Train without some times, predict them and score the predictions."""
     training = ~np.isin(own, held)
     known = np.unique(own[training])
-    fitted = fit_again(model, adata[training], seed)
+    fitted = fit_again(model, take_cells(adata, training), seed)
     if not hasattr(fitted, "predict_state") or not getattr(fitted, "is_trained", False):
         message = (
             f"`model` gave {type(fitted).__name__}; a trained model that predicts later cells is needed, such as "

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def need_dynamics(model: Any) -> None:
     """Raise TypeError unless a model has dynamics in real time, RuntimeError unless it is trained."""
-    if not hasattr(model, "get_trajectories"):
+    if isinstance(model, type) or not hasattr(model, "get_trajectories"):
         message = f"`model` is {type(model).__name__}, which has no dynamics. Pass a trained scgauge.model.ODEVI."
         raise TypeError(message)
     if not model.is_trained:

@@ -31,7 +31,7 @@ class CellLoader:
     loader gives. Cells on disk are read in large pieces, buffer by buffer. In a given order they come back in that
     order. Shuffled, blocks of neighbouring cells are put into random order, a buffer takes the next hundreds of blocks,
     and its cells are shuffled: a minibatch is a random sample of cells that come from blocks all over the file, each
-    cell once an epoch.
+    cell once an epoch. Cells of which all fit into the buffer are drawn as cells in memory are.
 
     Parameters
     ----------
@@ -127,6 +127,8 @@ class CellLoader:
 
     def _order_on_disk(self) -> np.ndarray:
         """Draw the row numbers of an epoch of cells on disk; processes take shares of the blocks, one after another."""
+        if self.shuffle and len(self.indices) <= self.buffer_size:
+            return self.indices[self._order()]
         _seed()
         mine = slice(self.rank * self.n_cells, (self.rank + 1) * self.n_cells)
         if not self.shuffle or self.store.reader is None:
