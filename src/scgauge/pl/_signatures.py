@@ -87,17 +87,7 @@ def signatures(
     weights = np.asarray(adata.varm[key], dtype=float)
     spread = np.nanstd(weights, axis=0, ddof=1)
     standard = (weights - np.nanmean(weights, axis=0)) / np.where(spread > 0, spread, 1)
-    if nodes is None:
-        chosen = np.sort(np.argsort(-np.nanmax(np.abs(standard), axis=0), kind="stable")[:8])
-    else:
-        unknown = [node for node in nodes if node not in names]
-        if not len(nodes):
-            message = f"nodes=[] was given; name at least one of {names}, or leave it out."
-            raise ValueError(message)
-        if unknown:
-            message = f"{unknown[0]!r} is not a node; choose from {names}."
-            raise KeyError(message)
-        chosen = np.array([names.index(node) for node in nodes])
+    chosen = _chosen(nodes, names, standard)
     (panel,) = open_axes(1, ax, panel_size=(1.8 + 1.05 * len(chosen), 4.4))
     position = {gene: row for row, gene in enumerate(adata.var_names.astype(str))}
     table = result["genes"]
@@ -125,6 +115,20 @@ def signatures(
     panel.set_ylim(min([low, *heights]) - gap, max([high, *heights]) + gap)
     tidy([panel])
     return close_axes([panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _chosen(nodes: Sequence[str] | None, names: list[str], standard: np.ndarray) -> np.ndarray:
+    """Return the numbers of the nodes to draw: those asked for, or the eight with the largest weights."""
+    if nodes is None:
+        return np.sort(np.argsort(-np.nanmax(np.abs(standard), axis=0), kind="stable")[:8])
+    if not len(nodes):
+        message = f"nodes=[] was given; name at least one of {names}, or leave it out."
+        raise ValueError(message)
+    unknown = [node for node in nodes if node not in names]
+    if unknown:
+        message = f"{unknown[0]!r} is not a node; choose from {names}."
+        raise KeyError(message)
+    return np.array([names.index(node) for node in nodes])
 
 
 def _name(panel: Axes, x: float, points: np.ndarray, genes: np.ndarray, sign: int, gap: float) -> None:
