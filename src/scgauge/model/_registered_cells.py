@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scvi
 from scvi import settings
 
 from scgauge._core.checks import (
@@ -78,7 +77,9 @@ class RegisteredCells(SavedModel):
             raise NotImplementedError(message)
         setup = getattr(super(), "setup_annbatch", None)
         if setup is None:
-            message = f"Stores of annbatch need scvi-tools 1.5 or newer; found {scvi.__version__}."
+            message = (
+                "Stores of annbatch need scvi-tools 1.5 or newer; this one has none. Run: pip install -U scvi-tools"
+            )
             raise ImportError(message)
         need("annbatch", extra="stream", purpose="stores of annbatch")
         return setup(*args, **kwargs)

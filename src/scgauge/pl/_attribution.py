@@ -138,7 +138,7 @@ def attribution(
     )
     nulls = adata.uns[key]["randomised"].set_index("target")["null"]
     # The legend stands beside the last panel, and all make room for it.
-    panels = open_axes(len(chosen), ax, panel_size=(2.3 + LEGEND_WIDTH / len(chosen), 0.6 + 0.2 * n_genes))
+    panels = open_axes(len(chosen), ax, panel_size=(2.3 + LEGEND_WIDTH / max(len(chosen), 1), 0.6 + 0.2 * n_genes))
     for panel, name in zip(panels, chosen, strict=True):
         _bars(panel, name, top[name], signed[name], nulls[name])
     tidy(panels)
