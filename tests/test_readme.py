@@ -45,3 +45,8 @@ def test_the_table_names_what_exists():
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make (\w+)", README))))
 def test_targets_exist(target):
     assert re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE)
+
+
+def test_it_has_a_picture():
+    [path] = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert (Path(__file__).parents[1] / path).is_file()
