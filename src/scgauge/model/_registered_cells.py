@@ -118,7 +118,7 @@ class RegisteredCells(SavedModel):
     def train(self, *args: Any, resume_from: str | Path | None = None, **kwargs: Any) -> Any:
         """Train the model, and keep the arguments in ``train_params_``, so that it can be trained again on other cells.
 
-        Small minibatches (128 cells of up to 1000 genes) are trained on one thread of the CPU.
+        Small minibatches (up to 128 cells of 3000 genes) are trained on one thread of the CPU.
 
         Parameters
         ----------
