@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,8 +43,14 @@ def test_what_is_no_anndata_is_refused(tmp_path):
         read_backed(tmp_path / "cells.h5ad", layer="counts")
     adata.X = None
     adata.write_h5ad(tmp_path / "empty.h5ad")
-    with pytest.raises(KeyError, match="no matrix in X"):
-        read_backed(tmp_path / "empty.h5ad")
+    for kind in ("without X", "X that is null"):
+        with h5py.File(tmp_path / "empty.h5ad", "a") as file:
+            file.pop("X", None)
+            if kind == "X that is null":
+                file["X"] = h5py.Empty("f4")
+                file["X"].attrs.update({"encoding-type": "null", "encoding-version": "0.1.0"})
+        with pytest.raises(KeyError, match="no matrix in X"):
+            read_backed(tmp_path / "empty.h5ad")
     adata.write_zarr(tmp_path / "cells.zarr")
     with pytest.raises(ValueError, match="holds no AnnData but dataframe"):
         read_backed(tmp_path / "cells.zarr" / "obs")

@@ -3,9 +3,12 @@
 import html
 import json
 import os
+import pickle
 import pickletools
 import re
+import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import anndata
@@ -19,8 +22,11 @@ from faults.interrupted_run import start, train
 from faults.model_calls import RECIPES, trained
 from faults.targets import quick_scores
 from report.page import Page
+from typer.testing import CliRunner
 
 import scgauge
+from scgauge._core.pickled_names import foreign_names
+from scgauge.cli import app
 from scgauge.datasets import read_backed, simulate_counts
 from scgauge.report import _section
 
@@ -261,6 +267,7 @@ def of_scvi_tools(tmp_path_factory):
         folder = tmp_path_factory.mktemp("theirs") / kind.__name__
         fit(kind, make_cells(), setup={"batch_key": "batch"}, epochs=1).save(str(folder))
         found |= pickled_globals(folder / "model.pt")
+        assert foreign_names(folder / "model.pt") == set()
     return found
 
 
@@ -272,6 +279,7 @@ def test_saved_models_hold_what_scvi_tools_pickles_and_no_more(name, of_scvi_too
             getattr(model, getter)(**RECIPES[name].getters.get(getter, {}))
     model.save(tmp_path / "model")
     assert pickled_globals(tmp_path / "model" / "model.pt") - of_scvi_tools == set()
+    assert foreign_names(tmp_path / "model" / "model.pt") == set()
 
 
 def test_the_audit_sees_a_foreign_object(of_scvi_tools, tmp_path):
@@ -281,3 +289,67 @@ def test_the_audit_sees_a_foreign_object(of_scvi_tools, tmp_path):
     assert any(
         found.startswith("anndata") for found in pickled_globals(tmp_path / "model" / "model.pt") - of_scvi_tools
     )
+
+
+@pytest.fixture(scope="module")
+def saved_cells_and_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    cells = make_cells()
+    fit(scgauge.model.CountVI, cells, setup={}, epochs=1).save(folder / "model")
+    cells.write_h5ad(folder / "cells.h5ad")
+    return folder
+
+
+def with_hostile_object(path):
+    torch.save(torch.load(path, weights_only=False) | {"more": Hostile()}, path)
+
+
+def with_a_computed_name(path):
+    torch.save(torch.load(path, weights_only=False) | {"more": Hostile()}, path, pickle_protocol=4)
+
+
+def with_a_second_pickle(path):
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("other/DATA.PKL", pickle.dumps(Hostile()))
+
+
+def behind_a_bare_pickle(path):
+    path.write_bytes(pickle.dumps(Hostile(), protocol=2) + path.read_bytes())
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-999])
+
+
+def call_the_command(folder):
+    return CliRunner().invoke(app, ["sample", "model", str(folder / "cells.h5ad"), "--n", "5", "--out", "new.h5ad"])
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (with_hostile_object, "names posix.system, which could run anything, and was not read"),
+        (with_a_computed_name, "names a name by STACK_GLOBAL, which could run anything, and was not read"),
+        (with_a_second_pickle, "is damaged or no saved model"),
+        (behind_a_bare_pickle, "is damaged or no saved model (no archive of torch)"),
+        (cut, "is damaged or no saved model"),
+    ],
+)
+def test_commands_read_no_model_that_could_run_something(harm, message, saved_cells_and_model, tmp_path):
+    shutil.copytree(saved_cells_and_model / "model", tmp_path / "model")
+    assert call_the_command(saved_cells_and_model).exit_code == 0
+    (tmp_path / "new.h5ad").unlink()
+    harm(tmp_path / "model" / "model.pt")
+    result = call_the_command(saved_cells_and_model)
+    assert result.exit_code == 1
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "new.h5ad").exists()
+
+
+@pytest.mark.parametrize("harm", [with_hostile_object, with_a_computed_name, behind_a_bare_pickle])
+def test_these_models_would_run_something(harm, saved_cells_and_model, tmp_path):
+    path = shutil.copy(saved_cells_and_model / "model" / "model.pt", tmp_path)
+    harm(Path(path))
+    with suppress(RuntimeError):  # once it has run
+        torch.load(path, weights_only=False)
+    (tmp_path / "hostile").unlink()

@@ -1,6 +1,6 @@
-"""Trains a model on one CPU process and then on two, writes history and held-out loss of each; run by `test_ddp.py`.
+"""Trains a model on one CPU process and then on several, writes history and held-out loss of each; see `test_ddp.py`.
 
-Lightning starts the second process by running this file again, which then does not repeat the first training.
+Lightning starts the other processes by running this file again, which then does not repeat the first training.
 """
 
 import json
@@ -27,8 +27,8 @@ OWN = {
     "Autoencoder": ({}, {"sparsity": 1e-3, "noise": "masking"}, {}),
     "SupervisedVI": ({}, {"basis": "X_picture", "n_latent": 2}, {}),
 }
-#: Cells of which two processes that share the training cells get 161 each, one more than whole minibatches: they leave
-#: it out, and so does one process with its last two, whose batch norm would be another.
+#: Cells of which two processes that share the training cells get 161 each and four 81, one more than whole minibatches:
+#: they leave it out, and so does one process with its last two, whose batch norm would be another.
 N_CELLS = 402
 
 
@@ -91,7 +91,7 @@ def held_out(model) -> float:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    folder, name = Path(sys.argv[1]), sys.argv[2]
+    folder, name, n_processes = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if "LOCAL_RANK" not in os.environ:
         main(name, 1, folder)
-    main(name, 2, folder)
+    main(name, n_processes, folder)

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from scgauge.model import CountVI
 
 N_TRAIN, N_VALIDATION = 322, 80
 #: Five standard deviations of the held-out loss of four seeds of one process, as a share of it: CountVI 0.3 %, ODEVI
-#: 0.5 %. Two processes normalise minibatches of half the size, and leave out a last one, of two cells in one process.
+#: 0.5 %. Several processes normalise smaller minibatches, and leave out a last one, of two cells in one process.
 SLACK = {
     "CountVI": 0.015,
     "LinearVI": 0.015,
@@ -23,43 +24,56 @@ SLACK = {
     "Autoencoder": 0.1,
     "SupervisedVI": 0.015,
 }
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in SLACK if name != "CountVI"]
+SLOW = [pytest.param((name, 2), marks=pytest.mark.slow) for name in SLACK if name != "CountVI"]
+SLOW.append(pytest.param(("CountVI", 4), marks=pytest.mark.slow))
 
 
-@pytest.fixture(scope="module", params=["CountVI", *SLOW])
+class Runs(NamedTuple):
+    """What `ddp_script.py` wrote of a model: of one process, and of each process that shared the cells."""
+
+    name: str
+    one: dict[str, Any]
+    ranks: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=[("CountVI", 2), *SLOW], ids=lambda run: "{} {}".format(*run))
 def runs(request, tmp_path_factory):
-    """Records of one process, and of both processes of a run that shares the cells."""
+    """Records of one process, and of each process of a run that shares the cells."""
     folder = tmp_path_factory.mktemp("ddp")
-    command = [sys.executable, str(Path(__file__).with_name("ddp_script.py")), str(folder), request.param]
+    name, n_processes = request.param
+    script = Path(__file__).with_name("ddp_script.py")
+    command = [sys.executable, str(script), str(folder), name, str(n_processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return {"name": request.param} | {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    one = json.loads((folder / "rank0of1.json").read_text())
+    ranks = [json.loads((folder / f"rank{rank}of{n_processes}.json").read_text()) for rank in range(n_processes)]
+    return Runs(name, one, ranks)
 
 
 def test_processes_agree_on_split_and_weights(runs):
-    first, second = runs["rank0of2"], runs["rank1of2"]
-    assert first["validation"] == second["validation"]
+    first, *others = runs.ranks
     assert len(set(first["validation"])) == N_VALIDATION
-    assert first["weights"] == second["weights"]
+    for other in others:
+        assert first["validation"] == other["validation"]
+        assert first["weights"] == other["weights"]
 
 
 def test_early_stopping_fires_once_in_all_processes_together(runs):
-    # Of 60 epochs; scvi-tools would switch it off for two processes.
-    ranks = ("rank0of1", "rank0of2", "rank1of2")
-    assert [runs[rank]["stops"] for rank in ranks] == [[39]] * 3
-    for rank in ranks[:2]:  # other processes keep no history
-        assert len(runs[rank]["history"]["reconstruction_loss_validation"]) == 40
+    # Of 60 epochs; scvi-tools would switch it off for several processes.
+    assert [record["stops"] for record in (runs.one, *runs.ranks)] == [[39]] * (1 + len(runs.ranks))
+    for record in (runs.one, runs.ranks[0]):  # other processes keep no history
+        assert len(record["history"]["reconstruction_loss_validation"]) == 40
 
 
-def test_two_processes_end_where_one_does(runs):
-    one, two = runs["rank0of1"], runs["rank0of2"]
-    assert two["elbo"] == pytest.approx(one["elbo"], rel=SLACK[runs["name"]])
-    assert set(two["history"]) == set(one["history"])
-    assert len(two["history"]["train_loss"]) == 40
-    # All cells are in the means: the reconstruction is that of half of them else.
+def test_several_processes_end_where_one_does(runs):
+    one, several = runs.one, runs.ranks[0]
+    assert several["elbo"] == pytest.approx(one["elbo"], rel=SLACK[runs.name])
+    assert set(several["history"]) == set(one["history"])
+    assert len(several["history"]["train_loss"]) == 40
+    # All cells are in the means: the reconstruction is that of a part of them else.
     np.testing.assert_allclose(
-        two["history"]["reconstruction_loss_train"][-1], one["history"]["reconstruction_loss_train"][-1], rtol=0.1
+        several["history"]["reconstruction_loss_train"][-1], one["history"]["reconstruction_loss_train"][-1], rtol=0.1
     )
 
 

@@ -61,9 +61,11 @@ def test_paths_are_lines_of_ancestors():
     np.testing.assert_allclose((crossed[0] != crossed[1]).mean(), 0.4, atol=0.03)
 
 
-def test_the_field_is_the_mean_velocity_of_the_cells_that_are_there():
+def test_the_field_is_the_mean_velocity_of_the_cells_that_are_there(monkeypatch):
     """A constant drift: the mean velocity over both branches, each by its share of the cells at the time."""
     snapshots, growth = branches()
+    # Few of the cells at once are not in the shares of the branches, and some are coupled across.
+    monkeypatch.setattr("scgauge.train._snapshot_paths.CELLS_AT_ONCE", len(growth[0]))
     with torch.random.fork_rng():
         torch.manual_seed(0)  # noqa: TID251
         module = ODEVAE(5, times=[0.0, 1.0, 2.0], n_latent=1, dynamics="drift")
@@ -73,13 +75,13 @@ def test_the_field_is_the_mean_velocity_of_the_cells_that_are_there():
             [torch.zeros(400, 0)] * 3,
             growth=[torch.tensor(2 * part, dtype=torch.float32) for part in (*growth, growth[1])],
         )
-        match_flow(module, cells, path="linear", n_steps=300, lr=5e-2)
+        match_flow(module, cells, path="linear", n_steps=300, batch_size=2048, lr=2e-2)
         found = float(module.velocity(torch.zeros(1), torch.zeros(1, 1)).detach())
     left = np.linspace(1, 0, 1001)  # of the second gap, in which a branch has yet to grow by so much
     mass = np.array([0.9, 0.1])[:, None] * np.exp(left * np.log([[5 / 9], [5.0]]))
     second = 2 * (mass[0] - mass[1])  # both branches part at twice a unit of scaled time
     expected = second.mean() / (1 + mass.sum(0).mean())
-    # 0.45; the lines of ancestors alike would give 1.6. Few cells at once couple some across the branches.
+    # 0.45; the lines of ancestors alike would give 1.6.
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
@@ -97,7 +99,7 @@ def test_subjects_weigh_alike_whatever_their_numbers_of_cells():
         module = ODEVAE(5, times=[0.0, 2.0], n_latent=1, dynamics="drift")
         series = subject_cells(module, tuple(torch.cat(column) for column in zip(*encoded, strict=True)))
         assert [len(cells.mean[0]) for cells in series] == [30, 300]
-        match_flow(module, *series, matching=make_matching("energy"), n_steps=200, lr=5e-2)
+        match_flow(module, *series, matching=make_matching("energy"), n_steps=600, batch_size=2048, lr=2e-2)
         found = float(module.velocity(torch.zeros(1), torch.zeros(1, 1)).detach())
     assert abs(found) < 0.1  # pooled cells: -2 * 9 / 11
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: What Python raises on an archive that is cut off, scrambled or packed in ways that torch does not write.
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, NotImplementedError)
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, NotImplementedError)
 
 
 def damaged_part(path: Path) -> str | None:
@@ -28,5 +28,5 @@ def damaged_part(path: Path) -> str | None:
             return None
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
-    except _BROKEN:
+    except BROKEN:
         return "directory"

@@ -10,6 +10,7 @@ import scvi
 import typer
 from scvi.model.base import BaseModelClass
 
+from scgauge._core.pickled_names import foreign_names
 from scgauge._core.whole_files import finished_file
 from scgauge.report._quiet import quiet
 
@@ -38,11 +39,18 @@ def load_model(folder: Path, cells: ad.AnnData) -> Any:
     FileNotFoundError
         If the folder holds no model.
     ValueError
-        If the cells lack genes of the model.
+        If the file is damaged or would run what no model holds, or the cells lack genes of the model.
     """
-    if not (folder / "model.pt").is_file():
+    path = folder / "model.pt"
+    if not path.is_file():
         message = f"Found no model in {str(folder)!r}; name a folder that `scgauge train` or model.save() wrote."
         raise FileNotFoundError(message)
+    if foreign := foreign_names(path):
+        message = (
+            f"{str(path)!r} names {', '.join(sorted(foreign)[:5])}, which could run anything, and was not read. If you "
+            "trust who wrote it, load it in Python with the `load` of its class."
+        )
+        raise ValueError(message)
     with quiet():
         registry = BaseModelClass.load_registry(str(folder))
         genes = registry["field_registries"]["X"]["state_registry"]["column_names"]

@@ -141,7 +141,8 @@ def _stored(group: Any, layer: str | None) -> Any:
     if layer is not None and layer not in layers:
         message = f"Did not find the layer {layer!r} in the file; found {sorted(layers)}."
         raise KeyError(message)
-    if layer is None and "X" not in group:
+    # anndata 0.12.0 writes an X that is not there.
+    if layer is None and ("X" not in group or group["X"].attrs.get("encoding-type") == "null"):
         message = f"The file has no matrix in X. Name a layer with `layer=`; found {sorted(layers)}."
         raise KeyError(message)
     return group["X"] if layer is None else group["layers"][layer]

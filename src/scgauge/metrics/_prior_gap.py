@@ -121,7 +121,7 @@ def prior_gap(mean: ArrayLike, variance: ArrayLike, *, n_samples: int = 1000, rn
     log_ratio = _log_mixture_density(z, mean, variance) - log_prior
     mean_kl = float(0.5 * (variance + mean**2 - 1 - np.log(variance)).sum(1).mean())
     centre = mean.mean(0)
-    covariance = np.cov(mean, rowvar=False, bias=True).reshape(n_latent, n_latent) + np.diag(variance.mean(0))
+    covariance = np.cov(mean.T, bias=True).reshape(n_latent, n_latent) + np.diag(variance.mean(0))
     kl_gaussian = 0.5 * (np.trace(covariance) + centre @ centre - n_latent - np.linalg.slogdet(covariance)[1])
     kl = float(log_ratio.mean())
     return PriorGap(
