@@ -1,10 +1,12 @@
-"""ODEVI against simple predictions and optimal transport on times that were held out.
+"""ODEVI against simple predictions, optimal transport and other methods on times that were held out.
 
-The genes are chosen, the components fitted and the model trained on the training times alone. Run with
+The genes are chosen, the components fitted and the models trained on the training times alone. Run with
 
-    SCGAUGE_DATA_DIR=... python benchmarks/time_series.py --seeds 5 --out results.json
+    SCGAUGE_DATA_DIR=... python benchmarks/time_series.py --out results.json
 
-or on any data with counts and a numeric time: ``--data FILE.h5ad --time-key day --hold-out 2 4``.
+or on any data with counts and a numeric time: ``--data FILE.h5ad --time-key day --hold-out 2 4``. OT-CFM and moscot
+are run by ``--peer-python``, an interpreter that has torchcfm and moscot (scgauge is not needed there); they get the
+components of the training cells.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import anndata
@@ -22,6 +27,8 @@ import numpy as np
 import pandas as pd
 
 import scgauge
+from scgauge.metrics import energy_distance, wasserstein_distance
+from scgauge.tl._held_out_scores import Space
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,6 +42,8 @@ TASKS = {
     "Klein day 4": ("klein2015_subset", [4.0]),
     "Klein day 7": ("klein2015_subset", [7.0]),
 }
+#: Cells that each method predicts at a time.
+N_CELLS = 2000
 
 
 def load(name: str) -> AnnData:
@@ -66,15 +75,40 @@ def run(adata: AnnData, held: list[float], seed: int, time_key: str, epochs: int
         return model
 
     scgauge.tl.held_out_time(
-        adata, fit, time_key=time_key, times=held, together=True, rng=seed, progress=False, key_added="scores"
+        adata, fit, time_key=time_key, times=held, together=True, n_cells=N_CELLS, rng=seed, progress=False
     )
-    return adata.uns["scores"]["scores"], seconds
+    return adata.uns["held_out_time"]["scores"], seconds
+
+
+def peers(adata: AnnData, held: list[float], seed: int, time_key: str, python: str) -> pd.DataFrame:
+    """Scores of what other methods predict from the components of the training cells."""
+    own = adata.obs[time_key].to_numpy(float)
+    training = ~np.isin(own, held)
+    space = Space.of(adata.X[training], counts=True)
+    points = space.project(space.expression(adata.X))
+    with TemporaryDirectory() as folder:
+        files = [str(Path(folder) / name) for name in ("training.npz", "predicted.npz")]
+        given = {"points": points[training], "times": own[training], "held": held, "n_cells": N_CELLS, "seed": seed}
+        np.savez(files[0], **given)
+        script = Path(__file__).with_name("time_series_peers.py")
+        subprocess.run([python, "-W", "ignore", script, *files], check=True)
+        predicted = dict(np.load(files[1]))
+    rows = []
+    for name, cells in predicted.items():
+        method, n_dims, at = name.split("/")
+        real = points[own == float(at), : int(n_dims)]
+        rows += [
+            (float(at), method, f"pca{n_dims}", "wasserstein", wasserstein_distance(cells, real)),
+            (float(at), method, f"pca{n_dims}", "energy", energy_distance(cells, real, estimator="v")),
+        ]
+    return pd.DataFrame(rows, columns=["time", "method", "space", "statistic", "value"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--n-top-genes", type=int, default=2000)
     parser.add_argument("--data", type=Path)
@@ -88,11 +122,13 @@ def main() -> None:
     if arguments.data is not None:
         tasks = {arguments.data.stem: (str(arguments.data), arguments.hold_out)}
     parts = []
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         for name, (source, held) in tasks.items():
             whole = anndata.read_h5ad(source) if arguments.data is not None else load(source)
             adata = choose_genes(whole, held, arguments.time_key, arguments.n_top_genes)
             table, seconds = run(adata, held, seed, arguments.time_key, arguments.epochs)
+            others = peers(adata, held, seed, arguments.time_key, arguments.peer_python)
+            table = pd.concat([table, others])
             parts.append(table.assign(task=name, seed=seed, seconds=seconds))
             shown = table[(table["space"] == "pca5") & (table["statistic"] == "wasserstein")]
             print(name, seed, f"{seconds:.0f} s", flush=True)

@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from scgauge.datasets import simulate_longitudinal, simulate_time_series
 from scgauge.model import ODEVI
 from scgauge.tl import held_out_time
+from scgauge.tl._held_out_time import _neighbour
 
 #: Growth of two branches; the second one multiplies threefold in two units of time.
 RATES = (0.0, np.log(3) / 2)
@@ -138,6 +139,35 @@ def test_growth_is_kept(tmp_path):
     held_out_time(adata, refit, n_cells=20, rng=0, progress=False)
     held_out_time(adata, model, n_cells=20, rng=0, progress=False)
     assert seen == [sorted(RATES)]
+
+
+def test_simple_predictions_know_growth_where_the_model_does():
+    """Of two branches one multiplies: neighbouring snapshots are drawn in the shares of the time between."""
+    adata = simulate_time_series(
+        480, 40, times=(0, 2, 4), n_groups=2, separation=4.0, growth_rates=RATES, library_size=3000, rng=0
+    )
+    label = adata.obs["group"]
+    own, growth, rng = adata.obs["time"].to_numpy(), adata.obs["growth_rate"].to_numpy(), np.random.default_rng(0)
+    for begin in (0.0, 4.0):
+        share = np.mean(label.iloc[_neighbour(own, begin, 2.0, growth, rng)] == "group_1")
+        np.testing.assert_allclose(share, true_share(2.0), atol=0.01)
+        assert list(_neighbour(own, begin, 2.0, None, rng)) == np.flatnonzero(own == begin).tolist()
+    energies = []
+    for growth_key in (None, "growth_rate"):
+        found = held_out_time(
+            adata,
+            lambda cells, _, key=growth_key: quick(cells, growth_key=key),
+            n_cells=200,
+            rng=0,
+            progress=False,
+            copy=True,
+        ).uns["held_out_time"]["scores"]
+        energies.append(
+            found[(found["space"] == "pca5") & (found["statistic"] == "energy")].set_index("method")["value"]
+        )
+    for method in ("copy_previous", "copy_next"):
+        assert energies[1][method] < 0.7 * energies[0][method]
+    np.testing.assert_array_equal(energies[0]["floor"], energies[1]["floor"])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from scgauge.module import ODEVAE
 from scgauge.nn import kinetic_energy, make_matching
-from scgauge.train import SnapshotCells, couple, match_flow, spline_weights
+from scgauge.train import SnapshotCells, SnapshotPlan, couple, match_flow, spline_weights
 from scgauge.train._snapshot_paths import CELLS_AT_ONCE, line_weights, subject_cells
 
 
@@ -222,3 +222,21 @@ def test_the_penalty_spares_a_detour():
     snapshots, times = arc(), [0.0, 1.0, 2.0]
     free, spared = (fitted(snapshots, times, kinetic_weight=weight) for weight in (0.0, 0.5))
     assert used(spared, snapshots, 0.0, 1.0)[1] < 0.9 * used(free, snapshots, 0.0, 1.0)[1]
+
+
+def test_no_velocity_is_taken_outside_of_the_snapshots(monkeypatch):
+    """Also in the fit without the last snapshot, which chooses the memory: beyond it the spline is nobody's way."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # noqa: TID251
+        module = ODEVAE(5, times=[0.0, 1.0, 4.0, 10.0], n_latent=2, n_hidden=8)
+        draws = [torch.randn(30, 2) + time for time in range(4)]
+        cells = SnapshotCells(draws, [torch.ones(30, 2)] * 4, [torch.zeros(30, 0)] * 4)
+        seen, velocity = [], module.velocity
+        monkeypatch.setattr(module, "velocity", lambda t, *rest: seen.append(t) or velocity(t, *rest))
+        SnapshotPlan(module, n_flow_steps=20)._choose_memory(cells, draws)
+        chosen = torch.cat(seen)
+        seen.clear()
+        match_flow(module, cells, n_steps=10)
+    assert 0 <= chosen.min() < 0.02
+    assert 0.38 < chosen.max() <= 0.4
+    assert 0.98 < torch.cat(seen).max() <= 1

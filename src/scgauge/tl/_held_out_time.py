@@ -13,6 +13,7 @@ from scgauge._core.optional import need
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
 from scgauge._core.stored_rows import take_cells
+from scgauge.model._time_law import grown_sources
 from scgauge.tl._held_out_scores import Space, floor_scores, naive_predictions, scores
 from scgauge.tl._refit import fit_again
 
@@ -36,6 +37,14 @@ def _held_out(adata: AnnData, time_key: str, times: Sequence[float] | None) -> l
     return wanted
 
 
+def _neighbour(
+    own: np.ndarray, begin: float, time: float, growth: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the rows of a snapshot, drawn in the shares that its cells have at another time if they grow."""
+    rows = np.flatnonzero(own == begin)
+    return rows if growth is None else grown_sources(own, rows, growth, time, len(rows), rng)
+
+
 def _rows_of_one(
     adata: AnnData, x: Any, own: np.ndarray, held: list[float], model: Any, seed: int, n_cells: int
 ) -> list[tuple]:
@@ -53,13 +62,18 @@ def _rows_of_one(
     if counts and stored_values(x).min(initial=0) < 0:
         message = "Found negative values among the cells; a model of counts is scored on counts."
         raise ValueError(message)
+    growth_key = fitted.registry_["setup_args"].get("growth_key")
+    growth = None if growth_key is None else check_obs_numbers(adata, growth_key, argument="growth_key")
     space = Space.of(x[training], counts=counts)
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
     for time in held:
         real = space.expression(x[own == time])
         before, after = known[known < time], known[known > time]
-        previous, following = (x[own == t[i]] if len(t) else None for t, i in ((before, -1), (after, 0)))
+        previous, following = (
+            x[_neighbour(own, times[i], time, growth, rng)] if len(times) else None
+            for times, i in ((before, -1), (after, 0))
+        )
         weight = (time - before[-1]) / (after[0] - before[-1]) if len(before) and len(after) else 0.0
         found = {"floor": floor_scores(space, real, seed)}
         for name, predicted in naive_predictions(space, previous, following, weight, n_cells, rng):
@@ -90,7 +104,8 @@ def held_out_time(
     A model of dynamics is only worth its trouble if it predicts a snapshot that it has not seen better than a copy of a
     neighbouring one and than optimal-transport interpolation. Nothing of a held-out time is used before the scores:
     principal components and their scale come from the training cells. Choose genes on the training times, too, if the
-    choice uses the counts.
+    choice uses the counts. Where the model knows growth rates (`growth_key`), so do the simple predictions:
+    neighbouring snapshots are drawn again in the shares that their cells have at the time held out.
 
     Parameters
     ----------

@@ -221,8 +221,6 @@ class Paths(NamedTuple):
     ----------
     knots
         Scaled times of the snapshots, ``(n_knots,)``.
-    ends
-        Times between which velocities are taken.
     centre, spread
         Means and standard deviations of the points that the paths pass through, ``(n_paths, n_knots, n_latent)``.
     baseline
@@ -234,7 +232,6 @@ class Paths(NamedTuple):
     """
 
     knots: np.ndarray
-    ends: tuple[float, float]
     centre: Tensor
     spread: Tensor
     baseline: Tensor
@@ -252,7 +249,6 @@ class Paths(NamedTuple):
         centre = torch.stack([part[row] for part, row in zip(mean, index, strict=True)], 1)
         return cls(
             knots=knots,
-            ends=(0.0, 1.0) if cells.times is None else (float(knots[0]), float(knots[-1])),
             centre=centre,
             spread=torch.stack([part[row].sqrt() for part, row in zip(cells.variance, index, strict=True)], 1),
             baseline=cells.baseline[0][index[0]],
@@ -261,7 +257,7 @@ class Paths(NamedTuple):
         )
 
     def draw(self, n: int, path: str, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Draw places on some paths at random times.
+        """Draw places on some paths at random times between the first snapshot and the last.
 
         Returns
         -------
@@ -270,7 +266,7 @@ class Paths(NamedTuple):
         """
         device = self.centre.device
         chosen = torch.as_tensor(rng.integers(len(self.centre), size=n), device=device)
-        at = self.ends[0] + (self.ends[1] - self.ends[0]) * rng.random(n)
+        at = self.knots[0] + (self.knots[-1] - self.knots[0]) * rng.random(n)
         weights_at = (spline_weights if path == "spline" else line_weights)(self.knots, at)
         place, slope = (torch.as_tensor(part, dtype=self.centre.dtype, device=device) for part in weights_at)
         points = self.centre[chosen] + self.spread[chosen] * torch.randn_like(self.spread[chosen])

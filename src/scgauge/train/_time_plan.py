@@ -134,15 +134,14 @@ class SnapshotPlan(CountTrainingPlan):
     @torch.no_grad()
     def _choose_memory(self, cells: SnapshotCells, draws: list[Tensor]) -> None:
         """Set how far the field runs on after the last snapshot by forecasting that from those before it."""
-        module, field, times = self.module, self.module.field, self.module.times
-        if not isinstance(field, Neural | Potential | LocalLinear) or len(times) < 3:
+        module, field = self.module, self.module.field
+        scaled = cells.knots(module)
+        if not isinstance(field, Neural | Potential | LocalLinear) or len(scaled) < 3:
             return
-        scaled = [float(time) for time in module.scale_time(times)]
         before = deepcopy(field.state_dict()), deepcopy(module.parameter_net.state_dict())
-        module.times = times[:-1]
         most = max(1, self.n_flow_steps // 2)
-        match_flow(module, cells.before_last(), n_steps=most, lr=self.flow_lr, **self.fit_arguments)
-        module.times = times
+        earlier = cells._replace(times=scaled).before_last()
+        match_flow(module, earlier, n_steps=most, lr=self.flow_lr, **self.fit_arguments)
         field.horizon.fill_(scaled[-2])
         group, baseline = None, cells.baseline[-2]
         if cells.groups is not None:
