@@ -96,9 +96,7 @@ class LongitudinalPlan(CountTrainingPlan):
             sd = (values - mean).square().nanmean(0).sqrt()
             self.module.set_scale(mean.nan_to_num(0.0).float(), sd.nan_to_num(1.0).float())
         if self.module.n_baseline:
-            values = torch.cat(baseline).double()
-            sd, mean = torch.std_mean(values, 0, correction=0)
-            self.module.parameter_net.set_scale(mean.float(), sd.float())
+            self.module.parameter_net.learn_scale(torch.cat(baseline))
 
         # Lightning counts the minibatches next.
         self.trainer.datamodule.by_similarity = self.n_similar is not None
