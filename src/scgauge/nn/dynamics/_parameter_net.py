@@ -70,6 +70,8 @@ class ParameterNet(nn.Module):
 
     def learn_scale(self, baseline: Tensor) -> None:
         """Standardise by the means and standard deviations of some rows, ``(n, n_baseline)``."""
+        if not self.n_baseline:
+            return
         sd, mean = torch.std_mean(baseline.double(), 0, correction=0)
         self.mean.copy_(mean)
         # A constant is one up to rounding.
