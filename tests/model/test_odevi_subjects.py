@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from scgauge import tl
 from scgauge.datasets import simulate_longitudinal
 from scgauge.model import ODEVI
+from scgauge.nn import States
 from scgauge.train import SubjectLoader, similar_subjects
 from scgauge.train._cell_store import CellStore
 
@@ -62,7 +63,7 @@ def test_trajectories_between_visits_are_near_the_truth(model):
 
 
 def test_states_are_combined_from_all_visits(model):
-    """The same by hand: scipy's matrix exponential of the reported system, inverse variances."""
+    """The same by hand: scipy's matrix exponential of the reported system, inverse variances, shared errors."""
     parameters = model.get_ode_parameters().set_index("subject").iloc[4]
     matrix = parameters[["a11", "a12", "a21", "a22"]].to_numpy(float).reshape(2, 2)
     joined = np.zeros((3, 3))
@@ -70,17 +71,18 @@ def test_states_are_combined_from_all_visits(model):
     rows = np.flatnonzero(model.adata.obs["subject"].astype(str) == parameters.name)
     mean, variance = model.get_latent_representation(indices=rows, return_dist=True)
     diffusion = model.module.log_diffusion.exp().detach().numpy() / model.module.span
-    total, weighted = np.zeros((2, 2))
+    total, weighted, roots = np.zeros((3, 2))
     for row, centre, spread in zip(rows, mean, variance, strict=True):
         span = 5.0 - model.adata.obs["time"].iloc[row]
         solved = expm(joined * span)
         carried = np.square(solved[:2, :2]) @ spread + diffusion * abs(span)
         total += 1 / carried
+        roots += 1 / np.sqrt(carried)
         weighted += (solved[:2, :2] @ centre + solved[:2, 2]) / carried
     found = model.predict_state(times=[5.0], kind="latent")
     mine = found[(found.obs["subject"] == parameters.name).to_numpy()]
     np.testing.assert_allclose(mine.X[0], weighted / total, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(mine.obsm["X_odevae_sd"][0], np.sqrt(1 / total), rtol=1e-3)
+    np.testing.assert_allclose(mine.obsm["X_odevae_sd"][0], roots / total, rtol=1e-3)
 
 
 def test_eigenvalues_and_fixed_points_belong_to_the_system(model):
@@ -135,6 +137,53 @@ def test_bands_cover_new_measurements(model):
     narrow = model.get_bands(times=times, level=0.5, n_samples=100, rng=0)
     assert (narrow["upper"] - narrow["lower"]).mean() < 0.6 * (bands["upper"] - bands["lower"]).mean()
     pd.testing.assert_frame_equal(narrow, model.get_bands(times=times, level=0.5, n_samples=100, rng=0))
+
+
+def coverage(design, seed, n=100, **network):
+    """Shares of new measurements and of noise-free items inside bands of level 0.9, and the error of the latter."""
+    adata, times = make(n, seed, design=design), np.arange(1.0, 10.0)
+    model = fit(adata, epochs=None, seed=seed, n_hidden=128, **network)
+    expected = truth(adata, times)
+    measured = expected + np.random.default_rng(seed).normal(0, 0.1, expected.shape)
+    shares = []
+    for observed, values in ((True, measured), (False, expected)):
+        bands = model.get_bands(times=times, observed=observed, n_samples=100, rng=seed)
+        shares.append(((bands["lower"] <= values.ravel()) & (values.ravel() <= bands["upper"])).mean())
+    found = model.predict_state(times=times, kind="rates").X.reshape(9, n, 10).transpose(1, 0, 2)
+    return *shares, np.sqrt(np.square(found - expected).mean())
+
+
+def test_bands_have_their_level():
+    measured, expected, error = coverage("linear-4", 0)
+    assert 0.85 < measured < 0.96
+    assert 0.8 < expected < 0.99
+    assert error < 0.2  # ridge regression: 0.31
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("design", "ridge"), [("linear-2", 0.314), ("linear-4", 0.346), ("lotka-volterra", 0.921)])
+def test_bands_have_their_level_over_seeds(design, ridge):
+    field = {"n": 200, "dynamics": "lotka_volterra"} if design == "lotka-volterra" else {}
+    found = np.array([coverage(design, seed, **field) for seed in range(3)])
+    assert 0.85 < found[:, 0].mean() < 0.95
+    assert (found[:, 2] < ridge).all()
+
+
+def test_only_the_diffusion_learns_how_far_codes_lie_from_those_carried_to_them(model):
+    module = model.module
+    rng = torch.Generator().manual_seed(0)
+    codes, carried = (
+        States(torch.randn(n, 2, generator=rng).requires_grad_(), torch.rand(n, 2, generator=rng)) for n in (4, 2)
+    )
+    target, source, time = torch.tensor([0, 3]), torch.tensor([1, 2]), torch.tensor([0.0, 0.5, 0.2, 1.0])
+    loss = module._diffusion_loss(codes, carried, target, source, time)
+    span = torch.tensor([[0.5], [0.8]])
+    variance = carried.variance + codes.variance[target] + module.log_diffusion.exp() * span
+    density = torch.distributions.Normal(carried.mean, variance.sqrt()).log_prob(codes.mean[target])
+    torch.testing.assert_close(loss, -(density + 0.5 * np.log(2 * np.pi)).sum(-1).mean())
+    (slope,) = torch.autograd.grad(loss, [module.log_diffusion], retain_graph=True)
+    assert (slope != 0).all()
+    assert torch.autograd.grad(loss, [codes.mean, carried.mean], allow_unused=True) == (None, None)
 
 
 def test_saved_and_loaded(model, tmp_path):
@@ -285,3 +334,14 @@ def test_a_subject_with_one_visit_warns():
         ODEVI.setup_anndata(adata, **SETUP)
     model = train_quietly(ODEVI(adata, gene_likelihood="normal"), max_epochs=1, accelerator="cpu")
     assert model.predict_state(times=[1.0], kind="latent").n_obs == 20
+
+
+def test_the_noise_is_what_draws_of_the_codes_leave(model):
+    mean, variance = model.get_latent_representation(return_dist=True)
+    rng, squares = np.random.default_rng(0), []
+    for _ in range(50):
+        z = torch.as_tensor(mean + np.sqrt(variance) * rng.normal(size=mean.shape), dtype=torch.float32)
+        none = torch.zeros(len(z), 1)
+        with torch.no_grad():
+            squares.append(np.square(model.module.generative(z, none, none)["px"].loc.numpy() - model.adata.X))
+    np.testing.assert_allclose(model.module.px_r.exp().detach(), np.sqrt(np.mean(squares, (0, 1))), rtol=0.15)

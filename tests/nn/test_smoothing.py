@@ -56,6 +56,21 @@ def test_states_are_combined_by_inverse_variance():
     np.testing.assert_allclose(found.variance[:, 0], [1 / 3, 1.0, 2.0])
 
 
+def test_errors_that_states_share_do_not_average_out():
+    mean, variance = torch.tensor([[0.0], [3.0], [1.0], [5.0]]), torch.tensor([[1.0], [0.5], [4.0], [2.0]])
+    to = torch.tensor([0, 0, 0, 2])
+    apart = combine(States(mean, variance), to, 3)
+    alike = combine(States(mean, variance), to, 3, independent=False)
+    np.testing.assert_array_equal(alike.mean, apart.mean)
+    # One and the same error, in units of the standard deviation of each state.
+    error = torch.tensor([-1.0, 1.0])
+    moved = torch.stack([combine(States(mean + e * variance.sqrt(), variance), to, 3).mean[:, 0] for e in error])
+    slope = (moved[-1] - moved[0]) / (error[-1] - error[0])
+    np.testing.assert_allclose(alike.variance[[0, 2], 0], slope[[0, 2]] ** 2, rtol=1e-5)
+    assert alike.variance[1, 0] == 1  # nothing speaks of it: the prior
+    assert apart.variance[0, 0] < alike.variance[0, 0] < variance[0, 0]
+
+
 def test_pairs_are_those_of_a_subject():
     subject = torch.tensor([7, 3, 7, 9])
     target, source = pairs_within(subject, subject, without_own=True)

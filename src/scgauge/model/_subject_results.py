@@ -138,7 +138,9 @@ class SubjectResults:
                     self.module.field, States(states.mean[use], states.variance[use]), at, goal, theta[use],
                     diffusion=self.module.log_diffusion.exp(), n_steps=n_steps,
                 )  # fmt: skip
-                found = combine(carried, torch.as_tensor(place)[use].to(at.device), len(first[part]))
+                # All starts of a subject are carried by one and the same field, whose errors they share.
+                to = torch.as_tensor(place)[use].to(at.device)
+                found = combine(carried, to, len(first[part]), independent=False)
                 mean[part, index] = found.mean.double().cpu().numpy()
                 variance[part, index] = found.variance.double().cpu().numpy()
         return mean, variance
@@ -178,9 +180,10 @@ class SubjectResults:
     ) -> pd.DataFrame:
         """Return where each item of each individual lies at any time, with bands.
 
-        The state of an individual is a Gaussian: what its visits leave open, carried by its dynamics, and the noise
-        that the dynamics gather on the way. Draws of it are decoded. What the parameters of the dynamics leave open is
-        part of it only as far as the noise of the dynamics, which is learned, covers it.
+        The state of an individual is a Gaussian: what its visits leave open, carried by its dynamics, and what the
+        dynamics miss on the way, which is learned from how far visits lie from where others are carried. Starts of one
+        individual share the errors of its dynamics, so that more of them do not make the band narrower than the best
+        of them would. Draws of the state are decoded.
 
         Parameters
         ----------

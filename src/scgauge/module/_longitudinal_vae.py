@@ -82,12 +82,18 @@ class LongitudinalVAE(ODEVAE):
 
     and starts are combined by inverse variance. During training each visit is reconstructed twice: from its own code,
     and from the codes of the *other* visits of the individual, carried to its time; so the dynamics have to predict.
-    With the squared distance between carried and own codes (consistency) and the shrinkage of individual parameters
+    Numbers have one standard deviation in the former, the noise of the measurement, and another in the latter, so that
+    what the dynamics miss is not taken for noise. With the squared distance between carried and own codes
+    (consistency) and the shrinkage of individual parameters
 
     .. math::
 
         L = \sum_k \left[ -\mathrm{E} \log p(x_k | z_k) + \mathrm{KL}_k - \mathrm{E} \log p(x_k | \tilde z_k) \right]
             + \lambda \, \overline{|m_{kl} - \mu_l|^2} + \lambda_g \, \overline{|g(y_i)|^2} .
+
+    Predictions are drawn without :math:`q`: draws of less variance always fit better, so that they cannot teach it. It
+    has a likelihood of its own, of the codes about those carried to them, with variance :math:`v_{kl} + \Sigma_l`,
+    and nothing else is learned by that.
 
     Of data with a normal likelihood single items may be missing (NaN): they count as average for the encoder and not at
     all in the likelihood.
@@ -115,6 +121,8 @@ class LongitudinalVAE(ODEVAE):
         self.n_instruments = max(1, len(names))
         super().__init__(n_input, **arguments)
         self.log_diffusion = nn.Parameter(torch.full((self.n_latent,), _FIRST_DIFFUSION))
+        #: Standard deviation (logarithm) of each item about its prediction from other visits.
+        self.log_misfit = nn.Parameter(torch.zeros(n_input)) if self.gene_likelihood == "normal" else None
         self.consistency_weight, self.shrinkage_weight, self.alignment_weight = 1.0, 1e-3, 1.0
         #: Longest time, scaled, over which a visit predicts another; it grows during training.
         self.reach = 1.0
@@ -148,6 +156,33 @@ class LongitudinalVAE(ODEVAE):
         decoder.sd.copy_(sd)
         if self.px_r is not None:
             self.px_r.data.copy_(sd.log().expand_as(self.px_r))
+        if self.log_misfit is not None:
+            self.log_misfit.data.copy_(sd.log())
+
+    @torch.no_grad()
+    def fit_noise(self, loader: Any) -> None:
+        """Set the noise of each item to the most likely one given the codes of all visits of a loader.
+
+        That is the root mean square of the items about what draws of their codes decode to. It is for a normal
+        likelihood with one noise for each item.
+        """
+        noise = self.px_r
+        if noise is None or self.gene_likelihood != "normal" or self.dispersion != "gene":
+            return
+        was_training = self.training
+        self.eval()
+        squares, known = torch.zeros_like(noise), torch.zeros_like(noise)
+        for batch in loader:
+            tensors = self.observations({key: value.to(self.device) for key, value in batch.items()})
+            inference = self.inference(**self._get_inference_input(tensors))
+            decoded = self.generative(**self._get_generative_input(tensors, inference))[MODULE_KEYS.PX_KEY].loc
+            x = tensors[REGISTRY_KEYS.X_KEY]
+            apart = (x.to_dense() if isinstance(x, SparseRows) else x) - decoded
+            squares += apart.square().nansum(0)
+            known += apart.isfinite().sum(0)
+        measured = (known > 0) & (squares > 0)
+        noise.copy_(torch.where(measured, (squares / known).sqrt().log(), noise))
+        self.train(was_training)
 
     def transform_input(self, x: Tensor | SparseRows) -> Any:
         """Return what the encoder reads: log1p of counts, standardised numbers with 0 for what is missing."""
@@ -188,7 +223,7 @@ class LongitudinalVAE(ODEVAE):
     def predict_visits(
         self, codes: States, time: Tensor, subject: Tensor, theta: Tensor
     ) -> tuple[States, Tensor, Tensor, States]:
-        """Predict each visit from the others of its subject within reach.
+        """Predict each visit from the others of its subject within reach, as if the dynamics were exact.
 
         Parameters
         ----------
@@ -210,8 +245,7 @@ class LongitudinalVAE(ODEVAE):
         near = (time[target] - time[source]).abs() <= self.reach
         target, source = target[near], source[near]
         starts = States(codes.mean[source], codes.variance[source])
-        diffusion = self.log_diffusion.exp()
-        carried = carry(self.field, starts, time[source], time[target], theta[source], diffusion=diffusion)
+        carried = carry(self.field, starts, time[source], time[target], theta[source])
         return combine(carried, target, len(time)), target, source, carried
 
     def loss(
@@ -232,7 +266,7 @@ class LongitudinalVAE(ODEVAE):
         baseline = tensors.get(BASELINE_KEY)
         subject, time = tensors[SUBJECT_KEY].reshape(-1), self.scale_time(tensors[TIME_KEY].reshape(-1))
         theta = self.subject_theta(subject, None if baseline is None else baseline.to(qz.loc))
-        ahead, target, _, carried = self.predict_visits(codes, time, subject, theta)
+        ahead, target, source, carried = self.predict_visits(codes, time, subject, theta)
         elbo = output.reconstruction_loss["reconstruction_loss"] + sum(
             (kl_weight if name == MODULE_KEYS.KL_Z_KEY else 1.0) * value for name, value in output.kl_local.items()
         )
@@ -248,6 +282,7 @@ class LongitudinalVAE(ODEVAE):
             (weight * (elbo + predicted)).mean()
             + self.consistency_weight * consistency
             + self.shrinkage_weight * shrinkage
+            + self._diffusion_loss(codes, carried, target, source, time)
         )
         output.extra_metrics |= {"prediction": predicted.mean().detach(), "consistency": consistency.detach()}
         if INSTRUMENT_KEY in tensors:
@@ -259,11 +294,23 @@ class LongitudinalVAE(ODEVAE):
             output.extra_metrics["alignment"] = apart.detach()
         return output
 
+    def _diffusion_loss(self, codes: States, carried: States, target: Tensor, source: Tensor, time: Tensor) -> Tensor:
+        """Return minus the log-likelihood of codes about those carried to them, by which the diffusion alone learns."""
+        if not len(target):
+            return codes.mean.new_zeros(())
+        span = (time[target] - time[source]).abs()[:, None]
+        variance = (carried.variance + codes.variance[target]).detach() + self.log_diffusion.exp() * span
+        apart = (carried.mean - codes.mean[target]).detach().square()
+        return 0.5 * (apart / variance + variance.log()).sum(-1).mean()
+
     def _prediction_loss(
         self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any], ahead: States, target: Tensor
     ) -> Tensor:
         """Return minus the log-likelihood of each visit given the others, ``(n,)``; 0 where there are none."""
         z = ahead.mean + ahead.variance.sqrt() * torch.randn_like(ahead.mean)
         decoded = self.generative(**self._get_generative_input(tensors, inference_outputs | {MODULE_KEYS.Z_KEY: z}))
-        values = -decoded[MODULE_KEYS.PX_KEY].log_likelihood(tensors[REGISTRY_KEYS.X_KEY])
+        px = decoded[MODULE_KEYS.PX_KEY]
+        if self.log_misfit is not None:
+            px.scale = self.log_misfit.exp().expand_as(px.scale)
+        values = -px.log_likelihood(tensors[REGISTRY_KEYS.X_KEY])
         return values * torch.zeros_like(values).index_fill(0, target, 1.0)

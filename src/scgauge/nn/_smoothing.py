@@ -94,8 +94,12 @@ def pairs_within(target: Tensor, source: Tensor, *, without_own: bool = False) -
     return rows, columns
 
 
-def combine(states: States, target: Tensor, n_targets: int) -> States:
-    """Combine states by inverse variance, in each dimension.
+def combine(states: States, target: Tensor, n_targets: int, *, independent: bool = True) -> States:
+    r"""Combine states by inverse variance, in each dimension.
+
+    With the weights :math:`w_k \propto 1 / v_k` of the states of a target, the variance of the combination is
+    :math:`\sum_k w_k^2 v_k = 1 / \sum_k v_k^{-1}` where their errors are independent. It is at most
+    :math:`(\sum_k w_k \sqrt{v_k})^2`, which it reaches where the errors are the same but for their size.
 
     Parameters
     ----------
@@ -105,10 +109,15 @@ def combine(states: States, target: Tensor, n_targets: int) -> States:
         Which target a state speaks of, ``(n,)`` integers.
     n_targets
         Number of targets. One of which nothing speaks gets mean 0 and variance 1, the prior.
+    independent
+        Whether the errors of the states are taken to be independent, or alike.
     """
     precision = 1 / states.variance
     total = precision.new_zeros(n_targets, precision.shape[1]).index_add(0, target, precision)
     weighted = torch.zeros_like(total).index_add(0, target, precision * states.mean)
     known = total > 0
     total = torch.where(known, total, 1.0)
-    return States(weighted / total, 1 / total)
+    if independent:
+        return States(weighted / total, 1 / total)
+    spread = torch.zeros_like(total).index_add(0, target, precision.sqrt())
+    return States(weighted / total, torch.where(known, spread / total, 1.0).square())

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Share of the run in which the learning rate rises, and in which visits come to predict those farther away.
 _WARMUP, _GROWTH = 0.1, 0.6
+#: How much faster than other parameters the logarithms of the noise of a measurement and of the diffusion are learned:
+#: from where they start it is a long way for the steps of Adam. The noise is so for closed-form fields only: others
+#: settle in wrong dynamics where small noise binds the codes to their own visits before the field has found its way.
+_NOISE_SPEED = 5.0
 #: Reach of a visit in the first epoch, in scaled time.
 _FIRST_REACH = 0.1
 
@@ -96,9 +100,7 @@ class LongitudinalPlan(CountTrainingPlan):
             sd = (values - mean).square().nanmean(0).sqrt()
             self.module.set_scale(mean.nan_to_num(0.0).float(), sd.nan_to_num(1.0).float())
         if self.module.n_baseline:
-            values = torch.cat(baseline).double()
-            sd, mean = torch.std_mean(values, 0, correction=0)
-            self.module.parameter_net.set_scale(mean.float(), sd.float())
+            self.module.parameter_net.learn_scale(torch.cat(baseline))
 
         # Lightning counts the minibatches next.
         self.trainer.datamodule.by_similarity = self.n_similar is not None
@@ -118,7 +120,7 @@ class LongitudinalPlan(CountTrainingPlan):
         rising = min(1.0, (share + 0.01) / _WARMUP)
         falling = (1 + math.cos(math.pi * max(0.0, share - _WARMUP) / (1 - _WARMUP))) / 2
         for group in self.optimizers().param_groups:
-            group["lr"] = self.lr * rising * max(falling, 0.01)
+            group["lr"] = group.get("speed", 1.0) * self.lr * rising * max(falling, 0.01)
         self.module.reach = min(1.0, max(_FIRST_REACH, share / _GROWTH))
         if self.n_similar is None:
             return
@@ -126,6 +128,24 @@ class LongitudinalPlan(CountTrainingPlan):
         loader.similar = similar_subjects(self.module, loader, n_similar=self.n_similar, bandwidth=self.bandwidth)
         self.module.similar_history.append(loader.similar[0])
 
+    def _optimizer_creator_fn(self, optimizer_cls: type) -> Any:
+        """Return what builds the optimizer, with a group of its own for noise and diffusion."""
+        create = super()._optimizer_creator_fn(optimizer_cls)
+
+        def with_fast_noise(parameters: Any) -> torch.optim.Optimizer:
+            module = self.module
+            fast = [module.log_diffusion]
+            if hasattr(module.field, "system") and module.gene_likelihood == "normal":
+                fast += [noise for noise in (module.px_r, module.log_misfit) if noise is not None]
+            known = {id(parameter) for parameter in fast}
+            others = [parameter for parameter in parameters if id(parameter) not in known]
+            return create([{"params": others}, {"params": fast, "speed": _NOISE_SPEED}])
+
+        return with_fast_noise
+
     def on_train_end(self) -> None:
-        """Visits reach all others again."""
+        """Visits reach all others again; the noise is fitted to where the codes have come to."""
         self.module.reach = 1.0
+        datamodule = self.trainer.datamodule
+        datamodule.by_similarity = False
+        self.module.fit_noise(datamodule.train_dataloader())

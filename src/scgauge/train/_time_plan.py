@@ -163,10 +163,7 @@ class SnapshotPlan(CountTrainingPlan):
         """Fit the field to the cells of each subject."""
         module = self.module
         series = subject_cells(module, columns)
-        baseline = torch.stack([cells.baseline[0][0] for cells in series])
-        if module.n_baseline:
-            sd, mean = torch.std_mean(baseline, 0, correction=0)
-            module.parameter_net.set_scale(mean, sd)
+        module.parameter_net.learn_scale(torch.stack([cells.baseline[0][0] for cells in series]))
         if hasattr(module.field, "memory"):
             module.field.memory.fill_(MEMORY_OF_SUBJECTS)
         arguments = self.fit_arguments | {"shrinkage": SHRINKAGE, "n_steps": self.n_flow_steps, "lr": self.flow_lr}
@@ -185,6 +182,7 @@ class SnapshotPlan(CountTrainingPlan):
         cells = SnapshotCells(*(module.snapshots(values, time) for values in (mean, variance, baseline)))
         if growth.numel():
             cells = cells._replace(growth=module.snapshots(module.span * growth[:, 0], time))
+        module.parameter_net.learn_scale(baseline)
         draws = mean + variance.sqrt() * torch.randn_like(mean)
         module.bank = module.snapshots(draws, time)
         if module.groups is not None:

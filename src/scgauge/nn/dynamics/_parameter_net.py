@@ -68,10 +68,14 @@ class ParameterNet(nn.Module):
             return baseline.new_zeros(len(baseline), self.n_theta)
         return self.network(self.hide((baseline - self.mean) / self.sd))
 
-    def set_scale(self, mean: Tensor, sd: Tensor) -> None:
-        """Set means and standard deviations of the baseline variables, ``(n_baseline,)``."""
+    def learn_scale(self, baseline: Tensor) -> None:
+        """Standardise by the means and standard deviations of some rows, ``(n, n_baseline)``."""
+        if not self.n_baseline:
+            return
+        sd, mean = torch.std_mean(baseline.double(), 0, correction=0)
         self.mean.copy_(mean)
-        self.sd.copy_(torch.where(sd > 0, sd, 1.0))
+        # A constant is one up to rounding.
+        self.sd.copy_(torch.where(sd > 1e-6 * mean.abs(), sd, 1.0))
 
     def forward(self, group: Tensor, baseline: Tensor | None = None) -> Tensor:
         """Return the parameters of each individual.
