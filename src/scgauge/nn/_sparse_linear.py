@@ -36,7 +36,7 @@ def linear(x: Tensor | SparseRows, weight: Tensor, bias: Tensor | None) -> Tenso
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Product of sparse cells with weights: sums of rows of the weights, and of rows of the gradient on the way back."""
+    """Product of sparse cells with weights: sums of rows of the weights, then of rows of the gradient."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, x: SparseRows) -> Tensor:
@@ -47,9 +47,7 @@ class _SparseProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x: SparseRows = ctx.x
-        cells_of_gene = csr_array(
-            (x.values.numpy(), x.columns.numpy(), x.offsets.int().numpy()), shape=x.shape
-        ).tocsc()
+        cells_of_gene = csr_array((x.values.numpy(), x.columns.numpy(), x.offsets.int().numpy()), shape=x.shape).tocsc()
         parts = (torch.from_numpy(part) for part in (cells_of_gene.indices, cells_of_gene.indptr, cells_of_gene.data))
         return _sums_of_rows(grad.contiguous(), *parts).t(), None
 
