@@ -292,7 +292,7 @@ class VAEAdapter:
     def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the posterior of a latent log library size, ``(n_cells,)`` each."""
         parts = []
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
                 ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
                 parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())

@@ -66,7 +66,8 @@ class BayesianLDVAE(LDVAE, PyroBaseModuleClass):
         tril = torch.diag_embed(softplus(self.spread))
         if self.covariance == "full":
             row, column = torch.tril_indices(self.n_latent, self.n_latent, -1, device=tril.device)
-            tril = tril.index_put((torch.arange(len(tril))[:, None], row, column), self.below_diagonal)
+            gene = torch.arange(len(tril), device=tril.device)[:, None]
+            tril = tril.index_put((gene, row, column), self.below_diagonal)
         return tril
 
     @torch.no_grad()

@@ -192,10 +192,11 @@ def likelihood(
     -------
     A distribution with scvi-tools' methods and ``log_likelihood(x)``, the sum over genes for each cell.
     """
+    # A check of each number of a minibatch would wait for its device; what is wrong shows in the loss.
     if name == "bernoulli":
-        return Bernoulli(logits=scale)
+        return Bernoulli(logits=scale, validate_args=False)
     if name == "normal":
-        return NormalGenes(scale, log_dispersion.exp(), normal_mu=scale)
+        return NormalGenes(scale, log_dispersion.exp(), normal_mu=scale, validate_args=False)
     return CountLikelihood(
         name, scale, log_exposure, log_dispersion=log_dispersion, zi_logits=zi_logits, normalise=normalise
     )

@@ -86,9 +86,11 @@ class BayesianTrainingPlan(LowLevelPyroTrainingPlan):
     def _loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Negative ELBO of all training cells, estimated from a minibatch, for each cell."""
         args, kwargs = self.module._get_fn_args_from_batch(batch)
-        loss = self.differentiable_loss_fn(
-            self.module.model, self.module.guide, *args, kl_weight=self.kl_weight, **kwargs
-        )
+        # A check of each number would take a sixth of the step, and wait for a GPU; what is wrong shows in the loss.
+        with pyro.validation_enabled(is_validate=False):
+            loss = self.differentiable_loss_fn(
+                self.module.model, self.module.guide, *args, kl_weight=self.kl_weight, **kwargs
+            )
         return loss / (self._n_obs_training or len(args[0]))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:

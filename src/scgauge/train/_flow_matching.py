@@ -126,13 +126,13 @@ def match_flow(
     parameters = [parameter for parameter in parameters if parameter.requires_grad and parameter.numel()]
     optimizer = torch.optim.Adam(parameters, lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-    losses = np.zeros(n_steps)
     chosen: Sequence[int] = range(len(series))
     draws = [
         [m + v.sqrt() * torch.randn_like(m) for m, v in zip(cells.mean, cells.variance, strict=True)]
         for cells in series
     ]
     everybody = torch.cat([cells.baseline[0][:1] for cells in series])
+    losses = draws[0][0].new_zeros(n_steps)
     with torch.enable_grad():
         for step in range(n_steps):
             if len(series) > 1:
@@ -153,5 +153,5 @@ def match_flow(
             torch.nn.utils.clip_grad_norm_(parameters, 10.0)
             optimizer.step()
             schedule.step()
-            losses[step] = float(loss.detach())
-    return [float(part.mean()) for part in np.array_split(losses, min(10, n_steps))]
+            losses[step] = loss.detach()
+    return [float(part.mean()) for part in losses.tensor_split(min(10, n_steps))]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Longest automatic warm-up of the KL weight, in epochs.
 LONGEST_WARMUP = 50
+#: Devices whose optimizers are fused in every version of torch that is allowed.
+_FUSED_ON = {"cpu", "cuda"}
 
 
 def warmup_epochs(max_epochs: int) -> int:
@@ -182,17 +184,13 @@ class CountTrainingPlan(TrainingPlan):
         """Return what builds the optimizer: fused into one kernel where torch has that and Lightning allows it."""
         clips = self._trainer is not None and self.trainer.gradient_clip_val
         # Under mixed precision Lightning refuses to clip for an optimizer that unscales gradients itself.
-        fused = not (clips and "mixed" in str(self.trainer.precision))
+        may_fuse = not (clips and "mixed" in str(self.trainer.precision))
 
         def create(parameters: Any) -> torch.optim.Optimizer:
             parameters = list(parameters)
-            options = {"lr": self.lr, "eps": self.eps, "weight_decay": self.weight_decay}
-            if fused:
-                try:
-                    return optimizer_cls(parameters, fused=True, **options)
-                except (RuntimeError, ValueError, TypeError):  # how torch says that it has none for these parameters
-                    pass
-            return optimizer_cls(parameters, **options)
+            # Neither True nor False: torch chooses.
+            is_fused = (may_fuse and all(parameter.device.type in _FUSED_ON for parameter in parameters)) or None
+            return optimizer_cls(parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay, fused=is_fused)
 
         return create
 
