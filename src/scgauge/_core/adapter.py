@@ -22,6 +22,7 @@ from scgauge._core.elbo import divergence, labelled_divergence, log_likelihood
 from scgauge._core.encoder_network import encoder_network
 from scgauge._core.matrix import readable, row_sums
 from scgauge._core.model_protocol import CellContext
+from scgauge._core.rng import same_torch_state
 from scgauge._core.stored_rows import reader_of
 
 if TYPE_CHECKING:
@@ -285,14 +286,14 @@ class VAEAdapter:
         """Mean and variance of the approximate posterior, ``(n_cells, n_latent)`` each."""
         data = None if adata is None else shell(adata)
         # scvi-tools also draws from the posterior; nobody reads the draws, and they must not move the global state.
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _scvi_is_quiet():
+        with same_torch_state(), _scvi_is_quiet():
             return self.model.get_latent_representation(data, indices=cells, return_dist=True)
 
     @torch.inference_mode()
     def encode_library(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the posterior of a latent log library size, ``(n_cells,)`` each."""
         parts = []
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with same_torch_state():
             for tensors in self.model._make_data_loader(adata=self.model.adata, indices=cells):
                 ql = self.module.inference(**self.module._get_inference_input(tensors))[MODULE_KEYS.QL_KEY]
                 parts.append(torch.cat((ql.loc, ql.scale.square()), dim=1).double().cpu().numpy())

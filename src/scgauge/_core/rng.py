@@ -45,6 +45,13 @@ def generator(rng: RNG) -> np.random.Generator:
 
 
 @contextmanager
+def same_torch_state() -> Iterator[None]:
+    """Run a block and put torch's random state back afterwards, on every device."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Run a block under ``scvi.settings.seed = seed`` and put all global state back afterwards.
 
@@ -54,8 +61,7 @@ def seeded(seed: int) -> Iterator[None]:
     environment = dict(os.environ)
     state = random.getstate(), np.random.get_state()  # noqa: NPY002 - reading the legacy state in order to restore it
     scvi_seed = remembered_seed()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
+    with same_torch_state():
         try:
             scvi.settings.seed = seed
             yield

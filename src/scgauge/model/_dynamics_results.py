@@ -9,7 +9,7 @@ from scvi import REGISTRY_KEYS
 
 from scgauge._core.checks import check_indices
 from scgauge._core.registry_keys import BASELINE_KEY, TIME_KEY
-from scgauge._core.rng import RNG, generator
+from scgauge._core.rng import RNG, generator, same_torch_state
 from scgauge.nn import solve_path, step_error
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class DynamicsResults:
         self, adata: AnnData | None, rows: np.ndarray | None, **kwargs: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         # The encoder also draws from the posterior, which nobody reads here: leave torch's generator as it was.
-        with torch.random.fork_rng(devices=[]):
+        with same_torch_state():
             return self.get_latent_representation(adata, indices=rows, return_dist=True, **kwargs)
 
     def _latent(self, adata: AnnData, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:

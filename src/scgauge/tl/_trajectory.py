@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from scgauge._core.adapter import shell
 from scgauge._core.checks import check_adata, check_obs_numbers
 from scgauge._core.keys import TRAJECTORY
-from scgauge._core.rng import RNG, generator
+from scgauge._core.rng import RNG, generator, same_torch_state
 from scgauge._core.store import store
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def reading(adata: AnnData, model: Any) -> Iterator[tuple[AnnData | None, np.nda
     level = logger.level
     logger.setLevel(max(level, logging.WARNING))
     try:
-        with torch.random.fork_rng(devices=[]):
+        with same_torch_state():
             data = None if adata is model.adata else shell(adata)
             yield data, np.asarray(model.get_latent_representation(data))
     finally:

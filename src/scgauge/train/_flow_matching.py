@@ -121,6 +121,8 @@ def match_flow(
     """
     rng = np.random.default_rng(int(torch.randint(2**31, ())))
     n_paths = max(FEWEST_PATHS, N_PATHS // len(series))
+    # Read once: they are on the device of the module.
+    series = tuple(cells._replace(times=cells.knots(module)) for cells in series)
     paths = [Paths.through(module, cells, rng, n_paths) for cells in series]
     parameters = [*module.field.parameters(), *module.parameter_net.parameters()]
     parameters = [parameter for parameter in parameters if parameter.requires_grad and parameter.numel()]

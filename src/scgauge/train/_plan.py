@@ -187,10 +187,10 @@ class CountTrainingPlan(TrainingPlan):
         may_fuse = not (clips and "mixed" in str(self.trainer.precision))
 
         def create(parameters: Any) -> torch.optim.Optimizer:
-            parameters = list(parameters)
+            has_kernel = all(parameter.device.type in _FUSED_ON for parameter in self.module.parameters())
             # Neither True nor False: torch chooses.
-            is_fused = (may_fuse and all(parameter.device.type in _FUSED_ON for parameter in parameters)) or None
-            return optimizer_cls(parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay, fused=is_fused)
+            fused = True if may_fuse and has_kernel else None
+            return optimizer_cls(parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay, fused=fused)
 
         return create
 
