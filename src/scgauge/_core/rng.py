@@ -46,7 +46,7 @@ def generator(rng: RNG) -> np.random.Generator:
 
 @contextmanager
 def same_torch_state() -> Iterator[None]:
-    """Run a block and put torch's random state back afterwards, on every device."""
+    """Run a block and put torch's random state back afterwards, on the CPU and on every GPU of CUDA."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield
 

@@ -72,7 +72,8 @@ class ParameterNet(nn.Module):
         """Standardise by the means and standard deviations of some rows, ``(n, n_baseline)``."""
         if not self.n_baseline:
             return
-        sd, mean = torch.std_mean(baseline.double(), 0, correction=0)
+        # On the CPU: not every device has 64 bits.
+        sd, mean = torch.std_mean(baseline.cpu().double(), 0, correction=0)
         self.mean.copy_(mean)
         # A constant is one up to rounding.
         self.sd.copy_(torch.where(sd > 1e-6 * mean.abs(), sd, 1.0))
