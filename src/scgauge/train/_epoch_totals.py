@@ -27,21 +27,16 @@ class EpochTotals:
         self.sums = torch.zeros(len(self.NAMES), dtype=self.dtype, device=device)
         self.extra: dict[str, Any] = {}
         self.n_cells = self.n_batches = 0
-        #: Number of the first minibatch with a part that is not finite (-1: none), and which parts; read at the end.
-        self.first_bad = torch.full((), -1, device=device)
-        self.bad_parts = torch.zeros(len(self.NAMES), dtype=torch.bool, device=device)
+        #: Minibatches until the sum of a part was not finite any more, which it stays; read at the end.
+        self.n_finite = torch.zeros(len(self.NAMES), dtype=torch.int64, device=device)
 
     @torch.no_grad()
     def add(self, losses: LossOutput) -> None:
         """Add the losses of a minibatch."""
         n_cells = losses.n_obs_minibatch
         sums = (losses.loss * n_cells, losses.reconstruction_loss_sum, losses.kl_local_sum, losses.kl_global_sum)
-        parts = torch.stack([part.detach().reshape(()) for part in sums])
-        self.sums += parts
-        bad = ~parts.isfinite()
-        is_first = bad.any() & (self.first_bad < 0)
-        self.first_bad = torch.where(is_first, self.n_batches, self.first_bad)
-        self.bad_parts = torch.where(is_first, bad, self.bad_parts)
+        self.sums += torch.stack([part.reshape(()) for part in sums])
+        self.n_finite += self.sums.isfinite()
         for name, value in (losses.extra_metrics or {}).items():
             if not isinstance(value, torch.Tensor) or value.dim() == 0:
                 self.extra[name] = self.extra.get(name, 0.0) + value * n_cells
@@ -50,10 +45,9 @@ class EpochTotals:
 
     def fault(self) -> str:
         """Say which minibatch was the first whose loss was not finite, and what of it."""
-        number = int(self.first_bad)
-        if number < 0:
-            return "It grew too large over the epoch."
-        bad = {name for name, is_bad in zip(self.NAMES, self.bad_parts.tolist(), strict=True) if is_bad}
+        n_finite = dict(zip(self.NAMES, self.n_finite.tolist(), strict=True))
+        number = min(n_finite.values())
+        bad = {name for name, n in n_finite.items() if n == number}
         # What a module leaves out, scvi-tools fills with 0 times the loss.
         parts: list[str] = [name for name in ("reconstruction_loss", "kl_local") if name in bad]
         parts = parts or sorted(bad & {"kl_global"})
