@@ -69,6 +69,23 @@ def test_scatter_shows_cells_and_arrows(adata):
     assert tips[:, 0].max() < right
 
 
+def test_names_of_arrows_keep_apart_and_near(adata):
+    crowded = adata.copy()
+    arrows = np.zeros((adata.n_vars, 2))
+    arrows[:5] = np.column_stack([np.ones(5), [0.9, 0.1, 0.1001, 0.1002, -0.9]])
+    crowded.varm["loadings"][:, :2] = arrows
+    panel = scgauge.pl.factor_scatter(crowded, n_genes=5, show=False)
+    names = [text for text in panel.texts if text.get_text()]
+    tips, places = np.array([(text.xy[1], text.xyann[1]) for text in names]).T
+    close = np.abs(tips - np.median(tips)) < 1e-2
+    assert close.sum() == 3
+    np.testing.assert_allclose(places[~close], tips[~close])
+    # Three at one place: one stays, one goes up and one as far down.
+    assert places[close].mean() == pytest.approx(tips[close].mean())
+    assert np.diff(np.sort(places)).min() == pytest.approx(0.085 * np.abs(adata.obsm["X_loadings"][:, 1]).max())
+    plt.close("all")
+
+
 def test_scatter_colours(adata):
     panel = scgauge.pl.factor_scatter(adata, color="type", show=False)
     names = [text.get_text() for text in panel.get_legend().get_texts()]

@@ -197,6 +197,11 @@ def test_augmentation_finds_what_helps():
     assert table["value"].between(0, 1).all()
     few = arguments | {"sizes": [4], "n_repeats": 1}
     assert scgauge.tl.augmentation_gain(adata, **few).equals(scgauge.tl.augmentation_gain(adata, **few))
+    default = {name: value for name, value in few.items() if name != "sizes"}
+    rarer = adata[
+        np.flatnonzero(adata.obs["type"] == "delta")[:30].tolist() + list(np.flatnonzero(adata.obs["type"] != "delta"))
+    ]
+    assert scgauge.tl.augmentation_gain(rarer, **default)["n_kept"].unique().tolist() == [5, 15]
     for bad, match in (
         ({"label": "omega"}, "0 of 240 cells have the label 'omega'"),
         ({"sizes": [500]}, r"sizes=\[500\]"),

@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 import scvi
 import torch
@@ -5,6 +7,7 @@ from cells import NETWORK, make_cells, train_quietly
 from torch._dynamo.utils import counters
 
 import scgauge
+from scgauge.train._compiled_losses import CompiledLosses
 
 #: Traces and differentiates as the default does, and runs the steps of the graph one by one, with the same draws.
 TRACED = {"compile": True, "compile_kwargs": {"backend": "aot_eager"}}
@@ -54,6 +57,9 @@ def test_one_graph_serves_the_run_and_ends_in_the_same_weights(name, arguments):
     assert counters["stats"]["unique_graphs"] == 1
     torch.testing.assert_close(compiled.module.state_dict(), plain.module.state_dict(), rtol=1e-3, atol=1e-5)
     assert compiled.history.keys() == plain.history.keys()
+    # The trained model keeps no graph.
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if type(thing) is CompiledLosses]
 
 
 @pytest.mark.slow

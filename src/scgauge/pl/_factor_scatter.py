@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from scgauge._core.checks import check_obs_key
 from scgauge._core.keys import LOADINGS
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 _ARROW = 0.85
 
 
+def _apart(heights: np.ndarray, gap: float) -> np.ndarray:
+    """Return ascending heights that are at least `gap` apart, as close to the given ones as can be."""
+    if not len(heights):
+        return heights
+    room = gap * np.arange(len(heights))
+    return isotonic_regression(heights - room).x + room
+
+
 def _arrows(panel: Axes, arrows: np.ndarray, genes: list[str], reach: np.ndarray) -> None:
     """Draw gene arrows from the origin, each axis in the unit of its factor, and names that do not overlap."""
     scale = _ARROW * np.min(reach / np.maximum(np.abs(arrows).max(0), 1e-12))
@@ -30,14 +39,11 @@ def _arrows(panel: Axes, arrows: np.ndarray, genes: list[str], reach: np.ndarray
         panel.annotate(
             "", xy=end, xytext=(0, 0), arrowprops={"arrowstyle": "-|>", "color": NEUTRAL, "lw": 1.1, "shrinkA": 0}
         )
-    # Names at their arrow's tip, moved up or down where the one before, on the same side, is too close.
+    # Names at their arrow's tip, moved up or down as little as possible where others on the same side are close.
     height = 0.085 * reach[1]
     for side in (-1, 1):
         members = [index for index in np.argsort(ends[:, 1]) if (ends[index, 0] >= 0) == (side > 0)]
-        last = -np.inf
-        for index in members:
-            y = max(ends[index, 1], last + height)
-            last = y
+        for index, y in zip(members, _apart(ends[members, 1], height), strict=True):
             panel.annotate(
                 genes[index],
                 xy=ends[index],

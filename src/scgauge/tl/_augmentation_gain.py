@@ -35,7 +35,7 @@ def augmentation_gain(
     fit: Callable[[AnnData, int], Any] | Any,
     labels_key: str,
     label: str,
-    sizes: Sequence[int] = (10, 30),
+    sizes: Sequence[int] | None = None,
     n_added: int = 200,
     n_repeats: int = 3,
     layer: str | None = None,
@@ -66,7 +66,8 @@ def augmentation_gain(
     label
         The label that is made rare.
     sizes
-        Numbers of cells of the label that are kept.
+        Numbers of cells of the label that are kept; if ``None``, 10 and 30, or a sixth and a half of the cells of a
+        label that has fewer than 60.
     n_added
         Number of cells that are added.
     n_repeats
@@ -115,6 +116,8 @@ def augmentation_gain(
         message = f"{int(rare.sum())} of {adata.n_obs} cells have the label {label!r}; found {sorted(set(names))[:10]}."
         raise ValueError(message)
     largest = int(rare.sum()) // 2
+    if sizes is None:
+        sizes = sorted({max(2, min(10, largest // 3)), min(30, largest)})
     if not len(sizes) or min(sizes) < 2 or max(sizes) > largest or n_added < 1 or n_repeats < 1:
         message = (
             f"sizes={list(sizes)}, n_added={n_added} and n_repeats={n_repeats} were given; sizes from 2 to {largest} "

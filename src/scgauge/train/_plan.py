@@ -118,6 +118,11 @@ class CountTrainingPlan(TrainingPlan):
                 category=UserWarning,
             )
 
+    def on_fit_end(self) -> None:
+        """Let go of the compiled graph, whose buffers the trained model would keep."""
+        super().on_fit_end()
+        self._compiled = None
+
     def on_train_epoch_start(self) -> None:
         """Begin new totals, and keep frozen batch norm, which has zero momentum, on statistics of the reference."""
         super().on_train_epoch_start()
