@@ -25,6 +25,7 @@ OWN = {
     "ODEVI": (SETUP | {"time_key": "time"}, {}, {"n_flow_steps": 200, "joint_share": 0.25}),
     "ODEVI groups": (SETUP | {"time_key": "time"}, {"n_groups": 2}, {"n_flow_steps": 200, "joint_share": 0.25}),
     "Autoencoder": ({}, {"sparsity": 1e-3, "noise": "masking"}, {}),
+    "BayesianLinearVI": (SETUP, {}, {}),
     "SupervisedVI": ({}, {"basis": "X_picture", "n_latent": 2}, {}),
 }
 #: Cells of which two processes that share the training cells get 161 each and four 81, one more than whole minibatches:

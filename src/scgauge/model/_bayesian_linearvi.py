@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, get_args
 
 from scvi.model.base import PyroSviTrainMixin
 
 from scgauge._core.adapter import VAEAdapter, adapt, register_adapter
+from scgauge._core.compat import shares_cells
 from scgauge.model._base import CountModel
 from scgauge.model._factors import factors_of
 from scgauge.model._linearvi import LinearVI
@@ -78,7 +80,6 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
     _takes_annbatch = False
     _training_plan_cls = BayesianTrainingPlan
     _data_splitter_cls = CellSplitter
-    _trains_alone = "BayesianLinearVI keeps what it learns with Pyro, in each process for itself."
 
     def __init__(
         self,
@@ -127,13 +128,25 @@ class BayesianLinearVI(PyroSviTrainMixin, LinearVI):
             As for :meth:`CountVI.train`.
         **kwargs
             As for :meth:`scvi.model.base.PyroSviTrainMixin.train`: ``max_epochs``, ``train_size``, ``batch_size``,
-            ``plan_kwargs``, ... and those of the trainer.
+            ``plan_kwargs``, ... and those of the trainer. ``devices`` may be given as for other models.
 
         Returns
         -------
         What the training runner of scvi-tools returns.
         """
-        return self._run(super().train, args, kwargs, resume_from)
+        if "device" in kwargs:
+            kwargs["devices"] = kwargs.pop("device")
+        train = super().train
+
+        # What scvi-tools does for models without Pyro alone: the usual name of devices, and cells that processes share.
+        @wraps(train)
+        def train_as_others(*args: Any, devices: Any = "auto", **given: Any) -> Any:
+            if shares_cells(given.get("strategy")):
+                shared = {"distributed_sampler": True}
+                given["datasplitter_kwargs"] = shared | (given.get("datasplitter_kwargs") or {})
+            return train(*args, device=devices, **given)
+
+        return self._run(train_as_others, args, kwargs, resume_from)
 
     def _check_arguments(self, network: dict[str, Any]) -> None:
         choices = {

@@ -109,11 +109,18 @@ class BayesianTrainingPlan(LowLevelPyroTrainingPlan):
             )
             raise RuntimeError(message)
         n_cells = len(batch[REGISTRY_KEYS.X_KEY])
-        self.log("kl_weight", self.kl_weight, on_step=False, on_epoch=True, batch_size=n_cells)
+        self.log("kl_weight", self.kl_weight, on_step=False, on_epoch=True, batch_size=n_cells, sync_dist=True)
         self.training_step_outputs.append({"loss": loss.detach()})
         return {"loss": loss}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean over the minibatches of all processes."""
+        losses = torch.stack([output["loss"] for output in self.training_step_outputs])
+        self.log("elbo_train", losses.mean(), prog_bar=True, sync_dist=True)
+        self.training_step_outputs.clear()
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Log the loss of validation cells, with the divergence of the loadings shared out as in training."""
         n_cells = len(batch[REGISTRY_KEYS.X_KEY])
-        self.log("elbo_validation", self._loss(batch), on_step=False, on_epoch=True, batch_size=n_cells)
+        loss = self._loss(batch)
+        self.log("elbo_validation", loss, on_step=False, on_epoch=True, batch_size=n_cells, sync_dist=True)
