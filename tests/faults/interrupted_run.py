@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import multiprocessing
 import signal
+import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 from faults.model_calls import RECIPES, class_of
 from lightning.pytorch.callbacks import Callback
 
 from scgauge._core.rng import seeded
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class StopAt(Callback):
@@ -70,29 +70,45 @@ def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
-class KilledAfter(Callback):
-    """Has the process killed by the system after so many seconds of computing, whatever it is doing then.
+class Progress(Callback):
+    """Tells the epoch to whoever shares `epoch`, and keeps when each began."""
 
-    The signal is one of which Python takes no notice, as it takes none of SIGKILL. A parent would come too late where
-    the machine is busy.
-    """
+    def __init__(self, epoch: Any) -> None:
+        self.epoch, self.began = epoch, []
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        if self.seconds:
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, self.seconds)
-        self.seconds = 0.0
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+        self.epoch.value = trainer.current_epoch
+        self.began.append(time.perf_counter())
 
 
-def train_until_killed(name: str, path: str, epochs: int, seed: int, seconds: float) -> None:
-    """What a process does that is killed."""
-    from pathlib import Path
-
+def train_and_tell(name: str, path: str, epochs: int, seed: int, epoch: Any) -> None:
+    """What a process does that may be killed; an epoch more than there are is told at the end."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    killer = KilledAfter(seconds)
-    train(start(name, seed=seed), name, Path(path), epochs=epochs, seed=seed, callbacks=[killer])
+    train(start(name, seed=seed), name, Path(path), epochs=epochs, seed=seed, callbacks=[Progress(epoch)])
+    epoch.value = epochs
+
+
+def kill_once(name: str, path: Path, *, epochs: int, moment: float, epoch_seconds: float) -> int | None:
+    """Start or resume a run in another process and kill it at a moment, in epochs; return the epoch in which it was.
+
+    Within its epoch the kill comes as long after the begin as an undisturbed epoch takes to get there. On a busy
+    machine it falls earlier or later, into another epoch or, rarely, after the end: then ``None`` is returned.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["faults.interrupted_run"])
+    epoch = context.Value("i", -1, lock=False)  # a lock may be held by the process that is killed
+    # Another seed: all that follows must come from the file.
+    arguments = (name, str(path), epochs, 7 if path.exists() else 0, epoch)
+    process = context.Process(target=train_and_tell, args=arguments)
+    process.start()
+    while epoch.value < int(moment) and process.is_alive():
+        time.sleep(1e-4)
+    time.sleep(moment % 1 * epoch_seconds)
+    process.kill()
+    process.join(300)
+    if epoch.value == epochs:
+        return None
+    assert process.exitcode == -signal.SIGKILL, f"the run ended by itself (exit {process.exitcode})"
+    return epoch.value

@@ -1,17 +1,18 @@
 """Runs that are interrupted go on to the very same weights, and leave nothing half-written."""
 
 import errno
-import multiprocessing
+import logging
 import os
 import random
-import signal
 import warnings
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from faults.interrupted_run import StopAt, differing, start, train, train_until_killed
+from faults.interrupted_run import Progress, StopAt, differing, kill_once, start, train
 from faults.model_calls import RECIPES
 
 from scgauge.train._run_state import read_run_state
@@ -189,35 +190,65 @@ def test_the_state_of_another_model_is_refused(tmp_path):
         train(start("LinearVI"), "LinearVI", path)
 
 
-def kill_at_random(path, rng, *, epochs, n_kills):
-    """Kill a run at random moments, each process going on from what the last has left."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faults.interrupted_run"])
-    for killed in range(n_kills):
-        arguments = ("CountVI", str(path), epochs, killed and 7 + killed, rng.uniform(0.001, 0.3))
-        process = context.Process(target=train_until_killed, args=arguments)
-        process.start()
-        process.join(300)
-        assert process.exitcode == -signal.SIGPROF, "the run was not killed"
-        torch.load(path, weights_only=True)
+class Kill(NamedTuple):
+    """The epoch in which a run was killed, and how far the state of its start was."""
+
+    epoch: int
+    state: Literal["in place", "not in place", "half a file"]
 
 
-def check_killed_runs(folder, *, seed, n_kills, epochs):
+def written(path):
+    """When what is at a path was last written, if anything is."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def kill_at(moment, path, **arguments):
+    """Kill a run at a moment, in epochs; ``None`` if it was over by then, and its state is that of before again."""
+    unfinished = path.with_name(".unfinished-run.ckpt")
+    before, left = path.read_bytes() if path.exists() else None, written(unfinished)
+    epoch = kill_once("CountVI", path, moment=moment, **arguments)
+    if epoch is None:
+        path.unlink() if before is None else path.write_bytes(before)
+        return None
+    assert 0 <= epoch < arguments["epochs"]
+    state = torch.load(path, weights_only=True)["epoch"] if path.exists() else -1
+    assert epoch - state in {0, 1}
+    if state == epoch:
+        return Kill(epoch, "in place")
+    return Kill(epoch, "not in place" if written(unfinished) == left else "half a file")
+
+
+def check_killed_run(folder, *, seed, n_kills, epochs):
+    """Kill a run at moments spread evenly over its length, each process going on from what the last has left."""
     rng = random.Random(seed)
-    path = folder / "run.ckpt"
-    whole = train(start("CountVI"), "CountVI", None, epochs=epochs)
-    kill_at_random(path, rng, epochs=epochs, n_kills=n_kills)
+    folder.mkdir()
+    path, progress = folder / "run.ckpt", Progress(SimpleNamespace())
+    whole = train(start("CountVI"), "CountVI", folder / "whole.ckpt", epochs=epochs, callbacks=[progress])
+    (folder / "whole.ckpt").unlink()
+    arguments = {"epochs": epochs, "epoch_seconds": np.median(np.diff(progress.began))}
+    moments = sorted(rng.uniform(0, epochs) for _ in range(n_kills))
+    kills = []
+    while moments:
+        kill = kill_at(moments.pop(0), path, **arguments)
+        if kill is None:
+            moments.insert(0, rng.uniform(kills[-1].epoch if kills else 0, epochs))
+        else:
+            kills.append(kill)
     again = train(start("CountVI", seed=99), "CountVI", path, epochs=epochs, seed=99)
     assert differing(whole, again) == []
     # The file of a write that was killed is replaced by the next write, and gone after it.
     assert [file.name for file in folder.iterdir()] == ["run.ckpt"]
+    return kills
 
 
-def test_killed_runs_go_on_to_the_same_weights(tmp_path):
-    check_killed_runs(tmp_path, seed=0, n_kills=1, epochs=30)
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path):
+    check_killed_run(tmp_path / "run", seed=0, n_kills=1, epochs=30)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-def test_runs_killed_five_times_go_on_to_the_same_weights(seed, tmp_path):
-    check_killed_runs(tmp_path, seed=seed, n_kills=5, epochs=150)
+def test_runs_killed_at_twenty_moments_go_on_to_the_same_weights(tmp_path):
+    epochs = 100
+    runs = [check_killed_run(tmp_path / f"run{seed}", seed=seed, n_kills=5, epochs=epochs) for seed in range(4)]
+    logging.getLogger(__name__).info("killed at %s", [[tuple(kill) for kill in run] for run in runs])
+    # All over the run.
+    assert {4 * kill.epoch // epochs for run in runs for kill in run} == {0, 1, 2, 3}
