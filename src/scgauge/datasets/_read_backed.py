@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
+#: What the attributes of a collection of annbatch say that it is.
+_COLLECTION = "annbatch-preshuffled"
+
 
 def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnData:
-    """Open an h5ad file or a zarr store without loading the matrix.
+    """Open an h5ad file, a zarr store or a collection of annbatch without loading the matrix.
 
     Tables of cells and genes, ``obsm``, ``varm`` and ``uns`` are read; the matrix stays on disk and is read where it is
     needed, so that data which do not fit into memory can be checked, trained on, embedded and sampled. Unlike
@@ -25,7 +29,8 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
     Parameters
     ----------
     path
-        h5ad file, zarr store, or a group in a zarr store that holds an AnnData.
+        h5ad file, zarr store, a group in a zarr store that holds an AnnData, or a collection of annbatch
+        (``annbatch.DatasetCollection``), whose data sets follow each other; several are read through dask.
     layer
         Layer with the matrix, which becomes ``adata.X``; the ``X`` of the file if ``None``.
 
@@ -44,7 +49,7 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
         If it holds no AnnData or is damaged, the matrix is compressed by columns (csc), so that cells cannot be read
         one by one, or a zarr store holds pickled Python objects, which could run anything when they are read.
     ImportError
-        If `path` is a zarr store and zarr is not installed.
+        If `path` is a zarr store and zarr is not installed, or dask, for a collection of several data sets.
 
     Examples
     --------
@@ -68,9 +73,16 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
         group = _open(place)
     with _readable(place):
         encoding = group.attrs.get("encoding-type", "anndata" if {"obs", "var"} <= set(group) else None)
+    if encoding == _COLLECTION:
+        return _read_collection(group, place, layer)
     if encoding not in {"anndata", b"anndata"}:
         message = f"{str(place)!r} holds no AnnData but {encoding or 'something else'}; it has {sorted(group)}."
         raise ValueError(message)
+    return _read_cells(group, place, layer)
+
+
+def _read_cells(group: Any, place: Path, layer: str | None, *, lazily: bool = False) -> AnnData:
+    """Read the tables of an AnnData; its matrix is a stored one or, if `lazily`, a dask array on it."""
     _refuse_pickles(group, place)
     stored = _stored(group, layer)
     with _readable(place):
@@ -87,7 +99,26 @@ def read_backed(path: str | PathLike[str], *, layer: str | None = None) -> AnnDa
         raise ValueError(message)
     with _readable(place):
         reader_of(matrix)  # looks where the rows begin
-        return AnnData(X=matrix, **tables)
+        return AnnData(X=later("anndata.experimental").read_elem_lazy(stored) if lazily else matrix, **tables)
+
+
+def _read_collection(group: Any, place: Path, layer: str | None) -> AnnData:
+    """Read the data sets of a collection of annbatch, one below the other."""
+    with _readable(place):
+        names = [name for name in group if re.fullmatch(r"dataset_\d+", name)]
+    names.sort(key=lambda name: int(name.removeprefix("dataset_")))
+    if not names:
+        message = f"{str(place)!r} is a collection of annbatch without data sets. Write it again."
+        raise ValueError(message)
+    if len(names) == 1:
+        return _read_cells(group[names[0]], place / names[0], layer)
+    need("dask", extra="stream", purpose="collections of several data sets")
+    parts = [_read_cells(group[name], place / name, layer, lazily=True) for name in names]
+    for name, part in zip(names, parts, strict=True):
+        if not part.var_names.equals(parts[0].var_names):
+            message = f"{name} of {str(place)!r} has other genes than {names[0]}, or another order. Write it again."
+            raise ValueError(message)
+    return later("anndata").concat(parts, merge="first", uns_merge="first")
 
 
 @contextmanager

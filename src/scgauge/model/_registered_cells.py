@@ -49,8 +49,8 @@ class RegisteredCells(SavedModel):
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> Any:
         """Open files of cells as a data module of scvi-tools (from 1.5) on a store of annbatch.
 
-        CountVI and LinearVI train from it; one file of cells is read from disk without these limits, see
-        :func:`scgauge.datasets.read_backed`.
+        CountVI and LinearVI train from it. :func:`scgauge.datasets.read_backed` opens the same store, or a file, for
+        all models that train from disk, without the limits of this module.
 
         Parameters
         ----------
@@ -71,8 +71,9 @@ class RegisteredCells(SavedModel):
         """
         if not cls._takes_annbatch:
             message = (
-                f"{cls.__name__} does not train from stores of annbatch, CountVI and LinearVI do. Read the cells from "
-                f"one file: adata = scgauge.datasets.read_backed(path); {cls.__name__}.setup_anndata(adata, ...)"
+                f"{cls.__name__} does not train from this module of annbatch, CountVI and LinearVI do. Read the cells "
+                "from the store itself, or from a file: adata = scgauge.datasets.read_backed(path); "
+                f"{cls.__name__}.setup_anndata(adata, ...)"
             )
             raise NotImplementedError(message)
         setup = getattr(super(), "setup_annbatch", None)
