@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from anndata import AnnData
 
 from scgauge._core.optional import later, need
 from scgauge._core.stored_rows import is_stored_by_columns, reader_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from os import PathLike
 
 #: What the attributes of a collection of annbatch say that it is.
@@ -98,6 +99,7 @@ def _read_cells(group: Any, place: Path, layer: str | None, *, lazily: bool = Fa
         )
         raise ValueError(message)
     with _readable(place):
+        _refuse_opaque(tables)
         reader_of(matrix)  # looks where the rows begin
         return AnnData(X=later("anndata.experimental").read_elem_lazy(stored) if lazily else matrix, **tables)
 
@@ -133,6 +135,15 @@ def _readable(place: Path) -> Iterator[None]:
             f"{str(place)!r} is damaged or no AnnData ({type(error).__name__}: {str(error)[:200]}). Write it again."
         )
         raise ValueError(message) from error
+
+
+def _refuse_opaque(tables: Mapping[str, Any]) -> None:
+    """Raise ValueError if a column holds bytes without a type, which anndata takes for values, with a warning."""
+    for table in ("obs", "var"):
+        for column, values in tables.get(table, {}).items():
+            if len(values) and isinstance(values.iloc[0], np.void):
+                message = f"{table}[{column!r}] holds bytes without a type"
+                raise ValueError(message)
 
 
 def _refuse_pickles(group: Any, place: Path) -> None:
