@@ -74,7 +74,8 @@ def test_models_of_groups_find_the_gene_that_changes_its_sign(fitted):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_the_gene_is_found_with_other_seeds(seed):
-    adata = paradox(seed)
+    # Of 300 cells two of "late" are expected below the mean of gene 10 over all cells: with two seeds there was none.
+    adata = paradox(seed, n=900)
     check_paradox(adata, train(adata))
 
 
