@@ -23,6 +23,12 @@ LONG += ("tl.memor", "tl.embed", "pl.", "metrics.decode", "metrics.homog", "metr
 SHORT = [name for name in targets() if not name.startswith(LONG)]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A fault that is taken for the name of a file is written where it goes away."""
+    monkeypatch.chdir(tmp_path)
+
+
 def test_everything_public_is_tried():
     assert set(names("metrics", "pl", "pp", "tl")) <= set(targets())
     assert {name.partition(" ")[0] for name in RECIPES} == set(scgauge.model.__all__)
