@@ -146,6 +146,11 @@ class LongitudinalVAE(ODEVAE):
             network = InstrumentDecoder(self.instruments, lambda n: CountDecoder(self._n_decoder_input, n, **arguments))
         return ScaledDecoder(network, self.n_input) if self.gene_likelihood == "normal" else network
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether a training has moved the parameters away from their starting values."""
+        return bool((self.log_diffusion != _FIRST_DIFFUSION).any())
+
     def set_scale(self, mean: Tensor, sd: Tensor) -> None:
         """Set mean and standard deviation of each item, ``(n_input,)``; the residuals start there."""
         if self.gene_likelihood != "normal":

@@ -99,6 +99,9 @@ class ODEVAE(CountVAE):
         if isinstance(dynamics, str) and hasattr(self.field, "memory"):
             last_gap = (float(times[-1]) - float(times[-2])) / self.span
             self.field.register_buffer("memory", torch.tensor(last_gap))
+        parts = self.field, self.parameter_net
+        #: Values of the parameters of field and parameter network from which a fit that has seen nothing starts.
+        self.first_dynamics = [[value.detach().clone() for value in part.parameters()] for part in parts]
         #: Latent points of the training cells at each time while dynamics are trained, else ``None``.
         self.bank: list[Tensor] | None = None
         self.matching: Matching | None = None
@@ -118,6 +121,13 @@ class ODEVAE(CountVAE):
             with torch.no_grad():
                 self.parameter_net.shared[:, : self.n_groups] += torch.eye(self.n_groups)
         return GroupMixture(self.n_groups, n_times, self.n_latent)
+
+    @torch.no_grad()
+    def forget_dynamics(self) -> None:
+        """Set the parameters of field and parameter network to starting values."""
+        for part, values in zip((self.field, self.parameter_net), self.first_dynamics, strict=True):
+            for parameter, value in zip(part.parameters(), values, strict=True):
+                parameter.copy_(value)
 
     def scale_time(self, time: Any) -> Any:
         """Bring times of the user's unit to the scale on which the first training time is 0 and the last is 1."""

@@ -31,6 +31,9 @@ class LongitudinalPlan(CountTrainingPlan):
     time predict each other, later all: long ways of a field that is still wrong have many wrong solutions. The
     learning rate rises, then falls to zero along a cosine.
 
+    A module that was trained before goes on from where it is: it keeps its scales, noise and misfit, and all visits
+    predict each other from the first epoch on.
+
     Parameters
     ----------
     module
@@ -83,10 +86,20 @@ class LongitudinalPlan(CountTrainingPlan):
         module.consistency_weight, module.alignment_weight = consistency_weight, alignment_weight
         module.shrinkage_weight = shrinkage
         module.similar_history = []
+        #: Whether the module was trained before this run; ``None`` until that is known.
+        self.goes_on: bool | None = None
 
     def on_fit_start(self) -> None:
         """Learn the scales of items and baseline variables from the training visits."""
         super().on_fit_start()
+        if self.goes_on is None:
+            self.goes_on = self.module.has_learned
+        if not self.goes_on:
+            self._learn_scales()
+        # Lightning counts the minibatches next.
+        self.trainer.datamodule.by_similarity = self.n_similar is not None
+
+    def _learn_scales(self) -> None:
         items, baseline = [], []
         for tensors in self.trainer.datamodule.train_dataloader():
             x = tensors[REGISTRY_KEYS.X_KEY]
@@ -102,15 +115,14 @@ class LongitudinalPlan(CountTrainingPlan):
         if self.module.n_baseline:
             self.module.parameter_net.learn_scale(torch.cat(baseline))
 
-        # Lightning counts the minibatches next.
-        self.trainer.datamodule.by_similarity = self.n_similar is not None
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep who was similar to whom."""
+        """Keep who was similar to whom, and whether the module was trained before."""
+        checkpoint["goes_on"] = self.goes_on
         checkpoint["similar_history"] = [torch.as_tensor(chosen) for chosen in self.module.similar_history]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back."""
+        self.goes_on = bool(checkpoint.get("goes_on"))
         self.module.similar_history = [chosen.numpy() for chosen in checkpoint.get("similar_history", ())]
 
     def on_train_epoch_start(self) -> None:
@@ -121,7 +133,7 @@ class LongitudinalPlan(CountTrainingPlan):
         falling = (1 + math.cos(math.pi * max(0.0, share - _WARMUP) / (1 - _WARMUP))) / 2
         for group in self.optimizers().param_groups:
             group["lr"] = group.get("speed", 1.0) * self.lr * rising * max(falling, 0.01)
-        self.module.reach = min(1.0, max(_FIRST_REACH, share / _GROWTH))
+        self.module.reach = 1.0 if self.goes_on else min(1.0, max(_FIRST_REACH, share / _GROWTH))
         if self.n_similar is None:
             return
         loader = self.trainer.datamodule.loader

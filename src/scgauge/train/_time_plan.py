@@ -118,6 +118,14 @@ class SnapshotPlan(CountTrainingPlan):
         self.joint_share, self.n_flow_steps, self.flow_lr = joint_share, n_flow_steps, flow_lr
         self.flow_losses: list[list[float]] = []
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the values from which a fit that has seen nothing starts: another process draws others."""
+        checkpoint["first_dynamics"] = self.module.first_dynamics
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back."""
+        self.module.first_dynamics = checkpoint.get("first_dynamics", self.module.first_dynamics)
+
     def on_train_epoch_start(self) -> None:
         """Fit the field when the autoencoder has been trained alone, and renew the snapshots before joint epochs."""
         super().on_train_epoch_start()
@@ -139,6 +147,8 @@ class SnapshotPlan(CountTrainingPlan):
         if not isinstance(field, Neural | Potential | LocalLinear) or len(scaled) < 3:
             return
         before = deepcopy(field.state_dict()), deepcopy(module.parameter_net.state_dict())
+        # What was fitted before, in another training or to joint epochs, has seen the snapshot to be forecast.
+        module.forget_dynamics()
         most = max(1, self.n_flow_steps // 2)
         earlier = cells._replace(times=scaled).before_last()
         match_flow(module, earlier, n_steps=most, lr=self.flow_lr, **self.fit_arguments)
