@@ -12,6 +12,7 @@ from scgauge.model._countvi import CountVI
 from scgauge.model._dynamics_results import DynamicsResults
 from scgauge.model._group_results import GroupResults
 from scgauge.model._ode_parameters import ParameterResults
+from scgauge.model._restarts import Restarts
 from scgauge.model._state_prediction import StatePrediction
 from scgauge.model._subject_field import SubjectField, check_measured, check_taken
 from scgauge.model._subject_results import SubjectResults
@@ -44,6 +45,7 @@ class ODEVI(
     SubjectResults,
     GroupResults,
     TrajectoryGroups,
+    Restarts,
     TimeSeriesCells,
     CountVI,
 ):
@@ -162,6 +164,7 @@ class ODEVI(
         field = ("affine" if individuals else "neural") if dynamics is None else dynamics
         self._check_dynamics(field, dynamics_kwargs, baseline_dropout, n_groups)
         parts = {"dynamics_kwargs": dynamics_kwargs, "n_groups": n_groups, "baseline_dropout": baseline_dropout}
+        self._parts = network, {"dynamics": field, **parts}
         self._build(adata, network, dynamics=field, **parts)
         name = field if isinstance(field, str) else type(field).__name__
         self._model_summary_string = f"{self._model_summary_string.removesuffix('.')}, dynamics: {name}."
@@ -210,19 +213,36 @@ class ODEVI(
             }
         )
 
-    def train(self, max_epochs: int | None = None, **kwargs: Any) -> None:  # type: ignore[override]
+    def train(self, max_epochs: int | None = None, *, n_starts: int = 1, **kwargs: Any) -> None:  # type: ignore[override]
         """Train autoencoder and dynamics.
 
         Parameters
         ----------
         max_epochs
             Passes through the cells; by the number of cells, at most 300 (of individuals, at most 400), if ``None``.
+        n_starts
+            Of individuals at visits, the number of full runs from different starting values, of which the one with the
+            lowest loss is kept: of validation subjects, or of training subjects if there are none. The first run starts
+            from the values that the model has, the others from new ones; a field that was given as a module starts as
+            it was given. See :meth:`get_starts`.
         **kwargs
             Passed to :meth:`scvi.model.base.UnsupervisedTrainingMixin.train`. ``plan_kwargs`` takes the arguments of
             :class:`scgauge.train.SnapshotPlan` or, of individuals, :class:`scgauge.train.LongitudinalPlan`;
             ``batch_size`` and ``train_size`` then count individuals. With ``early_stopping=True`` the autoencoder is
             watched on validation cells.
+
+        Raises
+        ------
+        ValueError
+            If `n_starts` is no integer from 1; if it is more than 1 with snapshots or cohorts, or with what belongs to
+            one run (``resume_from``, ``callbacks``, ``logger``, ``ckpt_path``); if cohorts are given ``joint_share``.
         """
+        self._check_starts(n_starts, kwargs)
+        if n_starts > 1:
+            self._train_from_several(n_starts, {"max_epochs": max_epochs, **kwargs})
+            self.train_params_["n_starts"] = int(n_starts)
+            return
+        self.starts_ = None
         if self._subject_key is not None:
             kwargs = {"gradient_clip_val": _CLIP} | kwargs
             if max_epochs is None:
