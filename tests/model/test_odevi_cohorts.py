@@ -7,7 +7,7 @@ from cells import train_quietly
 
 from scgauge.datasets import simulate_time_series
 from scgauge.model import ODEVI
-from scgauge.tl import held_out_time, trajectory
+from scgauge.tl import trajectory
 from scgauge.train import CohortSplitter
 
 SETUP = {"time_key": "time", "subject_key": "subject", "baseline_keys": ["dose", "age"]}
@@ -171,8 +171,6 @@ def test_saved_loaded_grown_and_followed(tmp_path):
     assert model.get_trajectories(times=[1.0]).shape == (240, 1, 2)
     with pytest.raises(ValueError, match="knows cells, no individuals at visits"):
         model.get_bands(times=[1.0])
-    with pytest.raises(ValueError, match="one of individuals"):
-        held_out_time(adata, model)
 
 
 @pytest.mark.parametrize(

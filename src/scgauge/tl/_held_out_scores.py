@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 #: Most cells on each side of the scores over all genes, and splits of the real cells for the floor.
 _MOST_CELLS, _N_SPLITS = 500, 2
-_DIMENSIONS = (5, 20)
+#: Numbers of principal components in which distances are computed.
+DIMENSIONS = (5, 20)
 
 
 def log_normalise(x: Any) -> np.ndarray:
@@ -49,7 +50,7 @@ class Space:
     def of(cls, x: Any, *, counts: bool) -> Space:
         """Fit the space on training cells alone."""
         expression = log_normalise(x) if counts else np.asarray(x, dtype=np.float64)
-        n = min(max(_DIMENSIONS), *expression.shape)
+        n = min(max(DIMENSIONS), *expression.shape)
         pca = later("sklearn.decomposition").PCA(n, random_state=0).fit(expression)
         scores = pca.transform(expression)
         return cls(pca, scores.mean(0), np.maximum(scores.std(0), 1e-12), counts)
@@ -129,7 +130,7 @@ def scores(space: Space, real: np.ndarray, predicted: np.ndarray, seed: int) -> 
     """Return rows (space, statistic, value) that compare predicted with real expression."""
     rows: list[tuple[str, str, float]] = []
     real_points, points = space.project(real), space.project(predicted)
-    for n_dims in _DIMENSIONS:
+    for n_dims in DIMENSIONS:
         if n_dims > len(space.sd):
             continue
         x, y = points[:, :n_dims], real_points[:, :n_dims]

@@ -1,19 +1,31 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from scgauge._core.checks import check_adata, check_finite, check_obs_numbers
+from scgauge._core.checks import check_adata, check_finite, check_obs_key, check_obs_numbers
 from scgauge._core.keys import HELD_OUT_TIME
 from scgauge._core.matrix import as_rows, get_matrix, stored_values
 from scgauge._core.optional import need
 from scgauge._core.rng import RNG, generator
 from scgauge._core.store import store
 from scgauge._core.stored_rows import take_cells
+from scgauge.model._subject_field import is_cohort
 from scgauge.model._time_law import grown_sources
+from scgauge.tl._held_out_cohorts import (
+    Around,
+    Cloud,
+    compared_cells,
+    drawn_in_shares,
+    halves,
+    naive_clouds,
+    scored_subjects,
+    sizes_in_shares,
+    subject_scores,
+)
 from scgauge.tl._held_out_scores import Space, floor_scores, naive_predictions, scores
 from scgauge.tl._refit import fit_again
 
@@ -38,11 +50,86 @@ def _held_out(adata: AnnData, time_key: str, times: Sequence[float] | None) -> l
 
 
 def _neighbour(
-    own: np.ndarray, begin: float, time: float, growth: np.ndarray | None, rng: np.random.Generator
+    own: np.ndarray, rows: np.ndarray, time: float, growth: np.ndarray | None, rng: np.random.Generator
 ) -> np.ndarray:
     """Return the rows of a snapshot, drawn in the shares that its cells have at another time if they grow."""
-    rows = np.flatnonzero(own == begin)
     return rows if growth is None else grown_sources(own, rows, growth, time, len(rows), rng)
+
+
+class _HeldOut(NamedTuple):
+    """All cells, which of them are for training, and a model that was trained on those."""
+
+    fitted: Any
+    x: Any
+    own: np.ndarray
+    growth: np.ndarray | None
+    training: np.ndarray
+    space: Space
+    n_cells: int
+    seed: int
+    rng: np.random.Generator
+
+    def around(self, time: float, rows: np.ndarray) -> Around:
+        """Return the cells around a time among some training cells."""
+        known = np.unique(self.own[rows])
+        before, after = known[known < time], known[known > time]
+        previous, following = (
+            self.x[_neighbour(self.own, rows[self.own[rows] == times[i]], time, self.growth, self.rng)]
+            if len(times)
+            else None
+            for times, i in ((before, -1), (after, 0))
+        )
+        weight = (time - before[-1]) / (after[0] - before[-1]) if len(before) and len(after) else 0.0
+        return Around(previous, following, weight)
+
+    def score_snapshots(self, time: float) -> dict[str, list]:
+        """Return the scores of each prediction of a time."""
+        space, seed = self.space, self.seed
+        real = space.expression(self.x[self.own == time])
+        around = self.around(time, np.flatnonzero(self.training))
+        found = {"floor": floor_scores(space, real, seed)}
+        for name, predicted in naive_predictions(space, *around, self.n_cells, self.rng):
+            found[name] = scores(space, real, predicted, seed)
+        cells = self.fitted.predict_state(times=[time], n_cells=self.n_cells, rng=int(self.rng.integers(2**31)))
+        found["model"] = scores(space, real, space.expression(cells.X), seed)
+        found["real"] = [("genes", "zero_fraction", float((real <= 0).mean()))]
+        return found
+
+    def score_cohorts(self, time: float, subject: np.ndarray, subject_key: str, held: list[float]) -> dict[str, list]:
+        """Return the scores of each prediction of a time, made subject by subject."""
+        space, seed = self.space, self.seed
+        names = scored_subjects(subject, self.own, held, time)
+        rows = np.flatnonzero((self.own == time) & np.isin(subject, names))
+        real = Cloud(space.expression(self.x[rows]), subject[rows])
+        sizes = sizes_in_shares(real.subject, names, self.n_cells)
+        around = {
+            str(name): self.around(time, np.flatnonzero(self.training & (subject == name))) for name in names
+        }  # fmt: skip
+        clouds = naive_clouds(space, around, sizes, self.rng)
+        cells = self.fitted.predict_state(times=[time], n_cells=int(sizes.max()), rng=int(self.rng.integers(2**31)))
+        predicted = cells.obs[subject_key].astype(str).to_numpy()
+        drawn = drawn_in_shares(predicted, names, sizes, self.rng)
+        clouds["model"] = Cloud(space.expression(cells.X[drawn]), predicted[drawn])
+        most = compared_cells(around, real.subject, sizes)
+        one, other = halves(real, self.rng)
+        found = {"floor": floor_scores(space, real.expression, seed) + subject_scores(space, one, other, most, seed)}
+        for name, cloud in clouds.items():
+            found[name] = scores(space, real.expression, cloud.expression, seed)
+            found[name] += subject_scores(space, real, cloud, most, seed)
+        found["real"] = [("genes", "zero_fraction", float((real.expression <= 0).mean()))]
+        return found
+
+
+def _check_no_individuals(registry: dict[str, Any]) -> str | None:
+    """Return the column of the subjects of cohorts, ``None`` for snapshots; raise ValueError for individuals."""
+    subject_key = registry.get("setup_args", {}).get("subject_key")
+    if subject_key is not None and not is_cohort(registry):
+        message = (
+            "The model is one of individuals, who have no common times to hold out. Predict late visits from earlier "
+            "ones: model.predict_state(earlier_visits, times=..., start='previous')"
+        )
+        raise ValueError(message)
+    return subject_key
 
 
 def _rows_of_one(
@@ -50,7 +137,6 @@ def _rows_of_one(
 ) -> list[tuple]:
     """Train without some times, predict them and score the predictions."""
     training = ~np.isin(own, held)
-    known = np.unique(own[training])
     fitted = fit_again(model, take_cells(adata, training), seed)
     if not hasattr(fitted, "predict_state") or not getattr(fitted, "is_trained", False):
         message = (
@@ -58,6 +144,7 @@ def _rows_of_one(
             "scgauge.model.ODEVI."
         )
         raise TypeError(message)
+    subject_key = _check_no_individuals(fitted.registry_)
     counts = fitted.module.spec.counts
     if counts and stored_values(x).min(initial=0) < 0:
         message = "Found negative values among the cells; a model of counts is scored on counts."
@@ -65,23 +152,14 @@ def _rows_of_one(
     growth_key = fitted.registry_["setup_args"].get("growth_key")
     growth = None if growth_key is None else check_obs_numbers(adata, growth_key, argument="growth_key")
     space = Space.of(x[training], counts=counts)
-    rng = np.random.default_rng(seed)
+    run = _HeldOut(fitted, x, own, growth, training, space, n_cells, seed, np.random.default_rng(seed))
     rows: list[tuple] = []
     for time in held:
-        real = space.expression(x[own == time])
-        before, after = known[known < time], known[known > time]
-        previous, following = (
-            x[_neighbour(own, times[i], time, growth, rng)] if len(times) else None
-            for times, i in ((before, -1), (after, 0))
-        )
-        weight = (time - before[-1]) / (after[0] - before[-1]) if len(before) and len(after) else 0.0
-        found = {"floor": floor_scores(space, real, seed)}
-        for name, predicted in naive_predictions(space, previous, following, weight, n_cells, rng):
-            found[name] = scores(space, real, predicted, seed)
-        cells = fitted.predict_state(times=[time], n_cells=n_cells, rng=int(rng.integers(2**31)))
-        found["model"] = scores(space, real, space.expression(cells.X), seed)
-        zeros = float((real <= 0).mean())
-        found["real"] = [("genes", "zero_fraction", zeros)]
+        if subject_key is None:
+            found = run.score_snapshots(time)
+        else:
+            subject = adata.obs[subject_key].astype(str).to_numpy()
+            found = run.score_cohorts(time, subject, subject_key, held)
         rows += [(time, name, *row) for name, part in found.items() for row in part]
     return rows
 
@@ -106,6 +184,13 @@ def held_out_time(
     principal components and their scale come from the training cells. Choose genes on the training times, too, if the
     choice uses the counts. Where the model knows growth rates (`growth_key`), so do the simple predictions:
     neighbouring snapshots are drawn again in the shares that their cells have at the time held out.
+
+    Of cohorts (`subject_key`, several cells of a subject at each time) a time is held out of all subjects. The simple
+    predictions are made of each subject by itself, from its own cells at its own neighbouring times: the model knows
+    whose cells it moves, so they should, too. All predictions have `n_cells` cells in the shares that the subjects have
+    among the real ones. Clouds of all subjects together look alike if two subjects are mistaken for each other; so
+    the distances of each subject's cells from its own predicted ones are scored as well. Subjects that are left with
+    fewer than two times are left out of the scores.
 
     Parameters
     ----------
@@ -144,7 +229,14 @@ def held_out_time(
         ``"model"``; and ``"real"`` for the zero fraction. Spaces ``"pca5"`` and ``"pca20"``: ``"wasserstein"`` and
         ``"energy"`` (V-statistic), smaller is better. Space ``"genes"``: ``"energy"``, ``"variance_ratio"`` (1 is
         right), ``"zero_fraction"``, ``"auc"`` of a
-        nearest-neighbour classifier (0.5 is right).
+        nearest-neighbour classifier (0.5 is right). Of cohorts also ``"subject_wasserstein"`` and ``"subject_energy"``
+        in the spaces of components: means over subjects, which weigh alike, of distances between as many cells of each
+        side for all methods. A prediction that some subject cannot have (of cells after its last time) is left out.
+
+    Warns
+    -----
+    UserWarning
+        If subjects of a cohort are left with fewer than two times.
 
     Raises
     ------
@@ -152,10 +244,11 @@ def held_out_time(
         If ``adata`` is not an AnnData, or ``model`` is neither a function nor a model that knows how it was trained, or
         gives no trained model that predicts cells.
     KeyError
-        If ``time_key`` does not exist.
+        If ``time_key``, or the column of the subjects of cohorts, does not exist.
     ValueError
-        If there are fewer than three times or a time to hold out does not exist, the model is one of individuals, or
-        cells that a model of counts is scored on have negative values.
+        If there are fewer than three times or a time to hold out does not exist, the model is one of individuals at
+        visits, no subject of a cohort has two times left, or cells that a model of counts is scored on have negative
+        values.
     ImportError
         If POT is not installed.
 
@@ -177,22 +270,22 @@ def held_out_time(
     if not isinstance(n_cells, int | np.integer) or n_cells < 2:
         message = f"n_cells={n_cells!r} was given; an integer of at least 2 is needed."
         raise ValueError(message)
-    setup = getattr(model, "registry_", {}).get("setup_args", {})
-    if setup.get("subject_key") is not None:
-        message = (
-            "The model is one of individuals, who have no common times to hold out. Predict late visits from earlier "
-            "ones: model.predict_state(earlier_visits, times=..., start='previous')"
-        )
-        raise ValueError(message)
+    registry = getattr(model, "registry_", {})
+    setup = registry.get("setup_args", {})
+    subject_key = _check_no_individuals(registry) if registry else None
     need("ot", extra="ot", purpose="the scores of held-out times")  # now, not after minutes of training
     check_finite(adata, setup.get("layer"))
     x = as_rows(get_matrix(adata, setup.get("layer")))
     own = check_obs_numbers(adata, time_key, argument="time_key")
+    parts = [wanted] if together else [[time] for time in wanted]
+    if subject_key is not None:  # now, not after minutes of training
+        subject = check_obs_key(adata, subject_key, argument="subject_key").astype(str).to_numpy()
+        for held in parts:
+            for time in held:
+                scored_subjects(subject, own, held, time, warn=False)
     seed = int(generator(rng).integers(2**31))
     rows: list[tuple] = []
-    for held in tqdm(
-        [wanted] if together else [[time] for time in wanted], disable=not progress, desc="Held-out times"
-    ):
+    for held in tqdm(parts, disable=not progress, desc="Held-out times"):
         rows += _rows_of_one(adata, x, own, held, model, seed, n_cells)
     result = {
         "params": {
