@@ -120,7 +120,7 @@ def test_similar_subjects_and_early_stopping(model):
     other = ODEVI(adata, gene_likelihood="normal", n_hidden=8)
     stopping = {"early_stopping": True, "early_stopping_patience": 1}
     train(other, 2, 2, plan_kwargs={"n_similar": 3}, train_size=0.8, **stopping)
-    assert other.get_starts().notna().all(None)
+    assert other.get_starts().notna().all(axis=None)
     assert other.train_params_["n_starts"] == 2
 
 
