@@ -149,9 +149,11 @@ def test_simple_predictions_know_growth_where_the_model_does():
     label = adata.obs["group"]
     own, growth, rng = adata.obs["time"].to_numpy(), adata.obs["growth_rate"].to_numpy(), np.random.default_rng(0)
     for begin in (0.0, 4.0):
-        share = np.mean(label.iloc[_neighbour(own, begin, 2.0, growth, rng)] == "group_1")
+        share = np.mean(label.iloc[_neighbour(own, np.flatnonzero(own == begin), 2.0, growth, rng)] == "group_1")
         np.testing.assert_allclose(share, true_share(2.0), atol=0.01)
-        assert list(_neighbour(own, begin, 2.0, None, rng)) == np.flatnonzero(own == begin).tolist()
+        assert (
+            list(_neighbour(own, np.flatnonzero(own == begin), 2.0, None, rng)) == np.flatnonzero(own == begin).tolist()
+        )
     energies = []
     for growth_key in (None, "growth_rate"):
         found = held_out_time(
