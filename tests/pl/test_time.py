@@ -86,3 +86,36 @@ def test_missing_times_are_named():
         with pytest.raises(KeyError, match="times of the result"):
             function(adata, show=False)
     plt.close("all")
+
+
+@pytest.mark.parametrize("cohorts", [False, True])
+def test_held_out_times_are_the_numbers_of_the_table(cohorts):
+    shown = [("pca5", "wasserstein"), ("pca5", "subject_wasserstein"), ("genes", "energy")]
+    shown = shown if cohorts else shown[::2]
+    methods = ["floor", "copy_previous", "optimal_transport", "model"]
+    rng = np.random.default_rng(0)
+    rows = [
+        (time, method, *where, rng.uniform(1, 2)) for time in (2.0, 4.0) for method in methods
+        for where in (*shown, ("pca20", "energy"))
+    ]  # fmt: skip
+    columns = ["time", "method", "space", "statistic", "value"]
+    scores = pd.DataFrame(rows, columns=columns)
+    adata = AnnData(np.ones((1, 1), dtype="float32"))
+    adata.uns["held_out_time"] = {"params": {"time_key": "day"}, "scores": scores}
+    panels = pl.held_out_time(adata, show=False)
+    assert len(panels) == len(shown)
+    table = scores.set_index(["time", "method", "space", "statistic"])["value"]
+    for panel, where in zip(panels, shown, strict=True):
+        for time, marks, line in zip((2.0, 4.0), panel.collections, panel.lines, strict=True):
+            expected = [table[time, method, *where] for method in methods[:0:-1]]
+            np.testing.assert_allclose(marks.get_offsets()[:, 0], expected)
+            assert line.get_xdata()[0] == table[time, "floor", *where]
+    plt.close("all")
+
+
+def test_a_table_without_rows_of_held_out_times_is_named():
+    adata = AnnData(np.ones((1, 1), dtype="float32"))
+    empty = pd.DataFrame({name: [] for name in ("time", "method", "space", "statistic", "value")})
+    adata.uns["held_out_time"] = {"params": {"time_key": "day"}, "scores": empty}
+    with pytest.raises(KeyError, match="has no row to show"):
+        pl.held_out_time(adata)

@@ -27,7 +27,12 @@ _NAMES = {
     "mean_cell": "one mean cell",
     "model": "model",
 }
-_PANELS = (("pca5", "wasserstein", "Wasserstein-1, 5 components"), ("genes", "energy", "energy distance, all genes"))
+#: Space, statistic and label of each panel; cohorts have all of them.
+_PANELS = (
+    ("pca5", "wasserstein", "Wasserstein-1, 5 components"),
+    ("pca5", "subject_wasserstein", "Wasserstein-1 of each subject, mean"),
+    ("genes", "energy", "energy distance, all genes"),
+)
 
 
 def _panel(panel: Axes, scores: pd.DataFrame, times: np.ndarray, label: str, *, names: bool) -> None:
@@ -59,7 +64,8 @@ def held_out_time(
     """Draw how far predictions of held-out times are from the real cells, beside simple predictions.
 
     Further left is better. Dashed lines are the floor, one half of the real cells against the other. A model whose
-    marks are not left of optimal transport and of both copies has not earned its dynamics.
+    marks are not left of optimal transport and of both copies has not earned its dynamics. Of cohorts a panel more
+    compares each subject's cells with those predicted for it.
 
     Parameters
     ----------
@@ -68,7 +74,7 @@ def held_out_time(
     key
         Key in ``adata.uns`` of its result.
     ax
-        Two Axes to draw into; a new figure if ``None``.
+        Two Axes to draw into, of cohorts three; a new figure if ``None``.
     show
         Whether to call ``matplotlib.pyplot.show``; ``None`` does so in interactive sessions when a new figure was made.
     return_fig
@@ -76,14 +82,14 @@ def held_out_time(
 
     Returns
     -------
-    List of the two Axes, or the Figure if ``return_fig``.
+    List of the Axes, or the Figure if ``return_fig``.
 
     Raises
     ------
     TypeError
         If ``adata`` is not an AnnData, or ``ax`` holds something other than Axes.
     ValueError
-        If ``ax`` does not hold two Axes.
+        If ``ax`` does not hold as many Axes as there are panels.
     KeyError
         If ``adata.uns[key]`` is not a result of :func:`scgauge.tl.held_out_time`.
 
@@ -107,16 +113,20 @@ def held_out_time(
     if not isinstance(result, dict) or "scores" not in result or "method" not in result["scores"]:
         message = f"Did not find a result in adata.uns[{key!r}]. Run: scgauge.tl.held_out_time(adata, model)"
         raise KeyError(message)
-    panels = open_axes(2, ax, panel_size=(4.2, 3.4))
     scores = result["scores"]
+    parts = [scores[(scores["space"] == space) & (scores["statistic"] == statistic)] for space, statistic, _ in _PANELS]
+    shown = [(part, label) for part, (_, _, label) in zip(parts, _PANELS, strict=True) if len(part)]
+    if not shown:
+        message = f"The table in adata.uns[{key!r}] has no row to show. Run: scgauge.tl.held_out_time(adata, model)"
+        raise KeyError(message)
+    panels = open_axes(len(shown), ax, panel_size=(4.2, 3.4))
     times = np.unique(scores["time"])
-    for position, (panel, (space, statistic, label)) in enumerate(zip(panels, _PANELS, strict=True)):
-        part = scores[(scores["space"] == space) & (scores["statistic"] == statistic)]
+    for position, (panel, (part, label)) in enumerate(zip(panels, shown, strict=True)):
         _panel(panel, part, times, label, names=position == 0)
-    handles, labels = panels[1].get_legend_handles_labels()
+    handles, labels = panels[-1].get_legend_handles_labels()
     handles.append(Line2D([], [], color=NEUTRAL, linewidth=1, linestyle="--"))
     labels.append("floor: half the\nreal cells")
-    panels[1].legend(
+    panels[-1].legend(
         handles, labels, title=f"held-out {result['params']['time_key']}", loc="upper left",
         bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize="small", alignment="left",
     )  # fmt: skip

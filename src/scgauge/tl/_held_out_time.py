@@ -102,9 +102,8 @@ class _HeldOut(NamedTuple):
         rows = np.flatnonzero((self.own == time) & np.isin(subject, names))
         real = Cloud(space.expression(self.x[rows]), subject[rows])
         sizes = sizes_in_shares(real.subject, names, self.n_cells)
-        around = {
-            str(name): self.around(time, np.flatnonzero(self.training & (subject == name))) for name in names
-        }  # fmt: skip
+        rows_of = {str(name): np.flatnonzero(self.training & (subject == name)) for name in names}
+        around = {name: self.around(time, training) for name, training in rows_of.items()}
         clouds = naive_clouds(space, around, sizes, self.rng)
         cells = self.fitted.predict_state(times=[time], n_cells=int(sizes.max()), rng=int(self.rng.integers(2**31)))
         predicted = cells.obs[subject_key].astype(str).to_numpy()
@@ -120,7 +119,7 @@ class _HeldOut(NamedTuple):
         return found
 
 
-def _check_no_individuals(registry: dict[str, Any]) -> str | None:
+def _subject_key_of_cohorts(registry: dict[str, Any]) -> str | None:
     """Return the column of the subjects of cohorts, ``None`` for snapshots; raise ValueError for individuals."""
     subject_key = registry.get("setup_args", {}).get("subject_key")
     if subject_key is not None and not is_cohort(registry):
@@ -144,7 +143,7 @@ def _rows_of_one(
             "scgauge.model.ODEVI."
         )
         raise TypeError(message)
-    subject_key = _check_no_individuals(fitted.registry_)
+    subject_key = _subject_key_of_cohorts(fitted.registry_)
     counts = fitted.module.spec.counts
     if counts and stored_values(x).min(initial=0) < 0:
         message = "Found negative values among the cells; a model of counts is scored on counts."
@@ -272,7 +271,7 @@ def held_out_time(
         raise ValueError(message)
     registry = getattr(model, "registry_", {})
     setup = registry.get("setup_args", {})
-    subject_key = _check_no_individuals(registry) if registry else None
+    subject_key = _subject_key_of_cohorts(registry) if registry else None
     need("ot", extra="ot", purpose="the scores of held-out times")  # now, not after minutes of training
     check_finite(adata, setup.get("layer"))
     x = as_rows(get_matrix(adata, setup.get("layer")))
