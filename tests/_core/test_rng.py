@@ -33,6 +33,16 @@ def test_seeded_block_is_reproducible_and_leaves_no_trace():
     assert dict(os.environ) == environment
 
 
+def test_seeds_are_not_announced(caplog):
+    with caplog.at_level("INFO", logger="lightning.fabric.utilities.seed"):
+        with seeded(5):
+            pass
+        assert "Seed set to" not in caplog.text
+        with seeded(6):
+            scvi.settings.seed = 7  # the user's own are
+        assert "Seed set to 7" in caplog.text
+
+
 def _fail_inside() -> None:
     with seeded(1):
         raise KeyError

@@ -6,8 +6,6 @@ SCVI, LinearSCVI and SCANVI, whose modules share one interface, are registered h
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +18,14 @@ from scvi import REGISTRY_KEYS
 from scgauge._core.compat import MODULE_KEYS, silent_transfer
 from scgauge._core.elbo import divergence, labelled_divergence, log_likelihood
 from scgauge._core.encoder_network import encoder_network
+from scgauge._core.loggers import warnings_only
 from scgauge._core.matrix import readable, row_sums
 from scgauge._core.model_protocol import CellContext
 from scgauge._core.rng import same_torch_state
 from scgauge._core.stored_rows import reader_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from scgauge._core.encoder_network import EncoderNetwork
     from scgauge._core.model_protocol import Adapter
@@ -78,18 +77,6 @@ def shell(adata: AnnData) -> AnnData:
         layers=layers,
         obsm=dict(adata.obsm),
     )
-
-
-@contextmanager
-def _scvi_is_quiet() -> Iterator[None]:
-    """Keep scvi-tools from telling that it registers a shell, of which the user knows nothing."""
-    logger = logging.getLogger("scvi")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 class VAEAdapter:
@@ -286,7 +273,8 @@ class VAEAdapter:
         """Mean and variance of the approximate posterior, ``(n_cells, n_latent)`` each."""
         data = None if adata is None else shell(adata)
         # scvi-tools also draws from the posterior; nobody reads the draws, and they must not move the global state.
-        with same_torch_state(), _scvi_is_quiet():
+        # Of the shell that scvi-tools registers the user knows nothing.
+        with same_torch_state(), warnings_only("scvi"):
             return self.model.get_latent_representation(data, indices=cells, return_dist=True)
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ import scvi
 import torch
 
 from scgauge._core.compat import remembered_seed, set_remembered_seed
+from scgauge._core.loggers import warnings_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,8 @@ def seeded(seed: int) -> Iterator[None]:
     scvi_seed = remembered_seed()
     with same_torch_state():
         try:
-            scvi.settings.seed = seed
+            with warnings_only("lightning.fabric.utilities.seed"):  # which says each seed that is set
+                scvi.settings.seed = seed
             yield
         finally:
             random.setstate(state[0])

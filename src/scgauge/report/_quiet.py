@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import logging
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from scgauge._core.loggers import warnings_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,15 +40,7 @@ def quiet() -> Iterator[None]:
 
     Only warnings known by message and module are held back: what says that something is wrong is still seen.
     """
-    loggers = [logging.getLogger(name) for name in _CHATTY_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), warnings_only(*_CHATTY_LOGGERS):
         for message, category, module in _CHATTER:
             warnings.filterwarnings("ignore", message=message, category=category, module=module)
-        try:
-            for logger in loggers:
-                logger.setLevel(max(logging.WARNING, logger.level))
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
