@@ -107,7 +107,7 @@ def test_a_model_is_trained_anew_and_scored_beside_every_simple_prediction(model
     assert found.notna().all()
     assert not any(key.startswith("_scvi") for key in adata.obs)
     axes = draw(adata, show=False)
-    assert len(axes) == 2
+    assert len(axes) == 3
 
 
 def test_held_out_cells_are_never_seen():
