@@ -53,7 +53,7 @@ def _case(seed, *, inflated, n_cells=7, n_genes=101):
 
 def _value_and_gradients(function, x, parameters, *, normalise=True, dtype=torch.float32):
     parts = [None if part is None else part.to(dtype, copy=True).requires_grad_() for part in parameters.values()]
-    value = function.apply(*parts, x.map_values(lambda values: values.to(dtype)), normalise)
+    value = function(*parts, x.map_values(lambda values: values.to(dtype)), normalise)
     # Each cell with a weight of its own, as no loss has it.
     (value * torch.linspace(-1, 2, len(value), dtype=dtype)).sum().backward()
     return [value.detach(), *(part.grad for part in parts if part is not None)]
@@ -66,8 +66,8 @@ def test_equals_the_steps_in_double_precision(seed, inflated, normalise):
     x, parameters = _case(seed, inflated=inflated)
     if not normalise:
         parameters["logits"] -= 5
-    found = _value_and_gradients(_fused_log_likelihood.FusedLogLikelihood, x, parameters, normalise=normalise)
-    steps = _count_log_likelihood._LogLikelihood
+    found = _value_and_gradients(_fused_log_likelihood.fused_log_likelihood, x, parameters, normalise=normalise)
+    steps = _count_log_likelihood._LogLikelihood.apply
     expected = _value_and_gradients(steps, x, parameters, normalise=normalise, dtype=torch.float64)
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
@@ -77,11 +77,11 @@ def test_equals_the_steps_in_double_precision(seed, inflated, normalise):
 @pytest.mark.parametrize("inflated", [True, False])
 def test_threads_change_nothing(monkeypatch, inflated):
     x, parameters = _case(3, inflated=inflated)
-    one = _value_and_gradients(_fused_log_likelihood.FusedLogLikelihood, x, parameters)
+    one = _value_and_gradients(_fused_log_likelihood.fused_log_likelihood, x, parameters)
     monkeypatch.setattr(_fused_log_likelihood, "_ENTRIES_PER_THREAD", 100)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert len(_fused_log_likelihood._blocks(7, 101)) == 3
-    several = _value_and_gradients(_fused_log_likelihood.FusedLogLikelihood, x, parameters)
+    several = _value_and_gradients(_fused_log_likelihood.fused_log_likelihood, x, parameters)
     for i, (a, b) in enumerate(zip(one, several, strict=True)):
         if i == 3:  # by the dispersion: summed over cells, in another order
             torch.testing.assert_close(a, b)
@@ -93,15 +93,50 @@ def test_threads_change_nothing(monkeypatch, inflated):
 def test_what_is_not_a_number_is_not_hidden(name):
     x, parameters = _case(4, inflated=True)
     parameters[name].view(-1)[5] = torch.nan
-    value = _fused_log_likelihood.FusedLogLikelihood.apply(*parameters.values(), x, True)
+    value = _fused_log_likelihood.fused_log_likelihood(*parameters.values(), x, True)
     rows = torch.arange(7) if name == "log_dispersion" else torch.tensor([5 if name == "log_exposure" else 0])
     assert value.isnan().nonzero().squeeze(1).tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("inflated", [True, False])
+def test_value_is_the_same_where_no_gradient_is_wanted(inflated):
+    x, parameters = _case(6, inflated=inflated)
+    value, *_ = _value_and_gradients(_fused_log_likelihood.fused_log_likelihood, x, parameters)
+    alone = _fused_log_likelihood.fused_log_likelihood(*parameters.values(), x, True)
+    assert torch.equal(alone, value)
+    assert alone.grad_fn is None
+    with torch.no_grad():
+        parameters["log_dispersion"].requires_grad_()
+        assert _fused_log_likelihood.fused_log_likelihood(*parameters.values(), x, True).grad_fn is None
+
+
+@pytest.mark.parametrize("inflated", [True, False])
+def test_logits_need_not_lie_in_order(inflated):
+    x, parameters = _case(7, inflated=inflated)
+    expected = _value_and_gradients(_fused_log_likelihood.fused_log_likelihood, x, parameters)
+    turned = {name: part if part is None else part.t().contiguous().t() for name, part in parameters.items()}
+    assert not turned["logits"].is_contiguous()
+    turned["log_exposure"] = parameters["log_exposure"]
+    found = _value_and_gradients(_fused_log_likelihood.fused_log_likelihood, x, turned)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_loops_use_the_widest_vectors():
+    x, parameters = _case(8, inflated=True)
+    _fused_log_likelihood.fused_log_likelihood(*parameters.values(), x, True)
+    for kernel in (_fused_rows.log_likelihood_rows, _fused_rows.rising_factorials):
+        # Once more, since what was read from disk has no text.
+        compiled = type(kernel)(kernel.py_func, targetoptions=kernel.targetoptions)
+        signature = kernel.signatures[0]
+        compiled.compile(signature)
+        assert '"prefer-vector-width"="512"' in compiled.inspect_llvm(signature)
 
 
 def test_is_taken_on_a_cpu_in_float32_with_shared_dispersion(monkeypatch):
     x, parameters = _case(5, inflated=True)
     taken = []
-    monkeypatch.setattr(_fused_log_likelihood.FusedLogLikelihood, "apply", lambda *_: taken.append(1))
+    monkeypatch.setattr(_count_log_likelihood, "fused_log_likelihood", lambda *_: taken.append(1))
     logits, exposure, *others = parameters.values()
 
     def evaluate(dispersion, zi_logits):

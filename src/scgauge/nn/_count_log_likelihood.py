@@ -8,7 +8,8 @@ With :math:`\mu` the mean, :math:`\theta` the inverse dispersion, :math:`q = \mu
         + x \log \sigma(u) + \log\Gamma(x + \theta) - \log\Gamma(\theta) - \log x!,
 
 where all but the first term vanish for :math:`x = 0`. The gradient is written out, which saves autograd the passes over
-cells x genes that its record of every step would take. On a CPU one loop does what is written here in steps.
+cells x genes that its record of every step would take. On a CPU one loop does what is written here in steps, and takes
+the gradient while it is there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
 
-from scgauge.nn._fused_log_likelihood import FusedLogLikelihood
+from scgauge.nn._fused_log_likelihood import fused_log_likelihood
 from scgauge.nn._precision import full_precision
 from scgauge.nn._rising_factorial import log_rising_factorial, scaled_digamma_difference
 
@@ -63,9 +64,9 @@ def count_log_likelihood(
     log_dispersion = None if log_dispersion is None else full_precision(log_dispersion)
     zi_logits = None if zi_logits is None else full_precision(zi_logits)
     fused = _is_fused(logits, log_dispersion, log_exposure, zi_logits)
-    function = FusedLogLikelihood if fused else _LogLikelihood
+    function: Any = fused_log_likelihood if fused else _LogLikelihood.apply
     with torch.autocast(logits.device.type, enabled=False):
-        return function.apply(logits, log_exposure, log_dispersion, zi_logits, x, normalise)
+        return function(logits, log_exposure, log_dispersion, zi_logits, x, normalise)
 
 
 def _is_fused(logits: Tensor, log_dispersion: Tensor | None, *others: Tensor | None) -> bool:

@@ -1,4 +1,4 @@
-"""Log-likelihood of sparse counts on a CPU, one loop over cells x genes forward and one backward."""
+"""Log-likelihood of sparse counts on a CPU, and its derivatives in one loop over cells x genes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from scgauge.nn._fused_rows import LARGEST, backward_rows, forward_rows, rising_factorials
+from scgauge.nn._fused_rows import LARGEST, log_likelihood_rows, rising_factorials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,29 @@ def _in_threads(function: Callable[..., None], calls: list[tuple]) -> None:
         other.result()
 
 
-class FusedLogLikelihood(torch.autograd.Function):
-    """Log-likelihood of each cell under a negative binomial whose dispersion all cells share, maybe with more zeros."""
+def fused_log_likelihood(
+    logits: Tensor,
+    log_exposure: Tensor,
+    log_dispersion: Tensor,
+    zi_logits: Tensor | None,
+    x: SparseRows,
+    normalise: bool,  # noqa: FBT001 - torch passes arguments by position
+) -> Tensor:
+    """Return the log-likelihood of each cell, ``(n_cells,)``, under a dispersion that all cells share.
+
+    Parameters
+    ----------
+    logits, log_exposure, log_dispersion, zi_logits, x, normalise
+        See `scgauge.nn._count_log_likelihood.count_log_likelihood`; tensors in float32 on the CPU.
+    """
+    parameters = (logits, log_exposure, log_dispersion, zi_logits)
+    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parameters):
+        return _WithSlopes.apply(*parameters, x, normalise)
+    return _evaluate(*parameters, x, normalise)
+
+
+class _WithSlopes(torch.autograd.Function):
+    """Log-likelihood of each cell; the derivatives of a cell's number are taken with it, and weighted afterwards."""
 
     @staticmethod
     def forward(
@@ -55,43 +76,46 @@ class FusedLogLikelihood(torch.autograd.Function):
         x: SparseRows,
         normalise: bool,  # noqa: FBT001 - torch passes arguments by position
     ) -> Tensor:
-        logits = logits.contiguous()
-        theta = log_dispersion.exp()
-        inverse = (-log_dispersion).exp().clamp_(max=float(LARGEST))
-        zi = logits.new_empty(0, 0) if zi_logits is None else zi_logits.contiguous()
-        shares, result = torch.empty_like(logits), logits.new_empty(len(logits))
-        ctx.save_for_backward(shares, log_exposure, log_dispersion, theta, inverse, zi)
-        cells = (*_arrays(logits, log_exposure.reshape(-1), zi), normalise)
-        dispersion = _arrays(log_dispersion, theta, inverse)
-        offsets, *entries = _arrays(x.offsets, x.columns, x.values.float())
-        logs, slopes = np.empty_like(entries[1]), np.empty_like(entries[1])
-        rising_factorials(*entries, *dispersion[:2], logs, slopes)
-        ctx.normalise, ctx.entries = normalise, (offsets, *entries, slopes)
-        outputs = _arrays(shares, result)
-        blocks = _blocks(*logits.shape)
-        _in_threads(forward_rows, [(block, cells, dispersion, (offsets, *entries, logs), outputs) for block in blocks])
+        ctx.inflated = zi_logits is not None
+        shapes = (logits.shape, log_exposure.shape, logits.shape if ctx.inflated else (0, 0), logits.shape)
+        slopes = tuple(logits.new_empty(shape) for shape in shapes)
+        result = _evaluate(logits, log_exposure, log_dispersion, zi_logits, x, normalise, slopes)
+        ctx.save_for_backward(*slopes)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        shares, log_exposure, log_dispersion, theta, inverse, zi = ctx.saved_tensors
-        by_logits, by_zi = torch.empty_like(shares), torch.empty_like(zi)
-        by_exposure = torch.empty_like(log_exposure)
-        blocks = _blocks(*shares.shape)
-        by_dispersion = shares.new_zeros(len(blocks), shares.shape[1])
-        cells = (*_arrays(shares, log_exposure.exp().reshape(-1), zi), ctx.normalise)
-        dispersion = _arrays(log_dispersion, theta, inverse)
-        (by_cell,) = _arrays(grad.contiguous())
-        outputs = _arrays(by_logits, by_exposure.reshape(-1), by_zi)
-        calls = [
-            (block, cells, dispersion, ctx.entries, by_cell, (*outputs, of_block.numpy()))
-            for block, of_block in zip(blocks, by_dispersion, strict=True)
-        ]
-        _in_threads(backward_rows, calls)
-        by_zi_logits = by_zi if len(zi) else None
-        return by_logits, by_exposure, by_dispersion.sum(0), by_zi_logits, None, None
+        by_logits, by_exposure, by_zi, by_dispersion = ctx.saved_tensors
+        weights = grad.unsqueeze(1)
+        by_zi_logits = by_zi * weights if ctx.inflated else None
+        return by_logits * weights, by_exposure * weights, grad @ by_dispersion, by_zi_logits, None, None
+
+
+def _evaluate(
+    logits: Tensor,
+    log_exposure: Tensor,
+    log_dispersion: Tensor,
+    zi_logits: Tensor | None,
+    x: SparseRows,
+    normalise: bool,  # noqa: FBT001
+    slopes: tuple[Tensor, ...] | None = None,
+) -> Tensor:
+    """Return the log-likelihood of each cell, and write its derivatives into `slopes` where these are given."""
+    result, none = logits.new_empty(len(logits)), logits.new_empty(0, 0)
+    by_logits, by_exposure, by_zi_logits, by_dispersion = slopes or (none, none, none, none)
+    inverse = (-log_dispersion).exp().clamp_(max=float(LARGEST))
+    dispersion = _arrays(log_dispersion, log_dispersion.exp(), inverse)
+    offsets, columns, counts = _arrays(x.offsets, x.columns, x.values.float())
+    rising, rising_slopes = np.empty_like(counts), np.empty_like(counts)
+    rising_factorials(columns, counts, *dispersion[:2], rising, rising_slopes)
+    cells = (*_arrays(logits, log_exposure.reshape(-1), none if zi_logits is None else zi_logits), normalise)
+    entries = (offsets, columns, counts, rising, rising_slopes)
+    outputs = (*_arrays(result), _arrays(by_logits, by_exposure.reshape(-1), by_zi_logits, by_dispersion))
+    calls = [(block, cells, dispersion, entries, *outputs) for block in _blocks(*logits.shape)]
+    _in_threads(log_likelihood_rows, calls)
+    return result
 
 
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(tensor.detach().numpy() for tensor in tensors)
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)

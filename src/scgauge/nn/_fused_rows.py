@@ -71,6 +71,22 @@ def _selection(comparison: str) -> Any:
     return select
 
 
+@intrinsic
+def _in_wide_vectors(_typing: Any) -> Any:
+    """Let the function that calls this use the widest vectors of the processor.
+
+    LLVM keeps to half of them, lest the processor slow down for other code; matrix products, between which these
+    loops run, use them anyway.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        # The class of the attributes knows no names with values.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
 _smaller, _larger = _selection("<"), _selection(">")
 _bits = _conversion(types.int32, types.float32, "bitcast")
 _from_bits = _conversion(types.float32, types.int32, "bitcast")
@@ -174,6 +190,7 @@ def _largest(values: Any, halves: Any) -> Any:
 @_compiled
 def _shares_of_row(logits: Any, normalise: Any, shares: Any) -> Any:
     """Write the shares of a cell, and return the log of what they were divided by."""
+    _in_wide_vectors()
     largest, log_norm = f32(0), 0.0
     if normalise:
         largest = _largest(logits, shares)
@@ -220,6 +237,7 @@ def rising_factorials(columns: Any, counts: Any, log_theta: Any, theta: Any, log
     Small counts are read from a table of counts x genes, whose rows are sums of few terms. Large ones go on from its
     last row by Stirling's series, which needs no case for a small or a large theta there.
     """
+    _in_wide_vectors()
     n_genes = len(theta)
     log_table, slope_table = np.empty((_TABLED, n_genes), f32), np.empty((_TABLED, n_genes), f32)
     for g in range(n_genes):
@@ -247,97 +265,124 @@ def rising_factorials(columns: Any, counts: Any, log_theta: Any, theta: Any, log
 
 
 @_compiled
-def forward_rows(block: Any, cells: Any, dispersion: Any, entries: Any, outputs: Any) -> None:
-    """Write shares and log-likelihood of the cells of a block, from its first to before its last.
+def _slopes_of_row(zeros: Any, theta: Any, zi_logits: Any, entries: Any, drawn: Any, slopes: Any) -> None:
+    """Write the derivatives of the log-likelihood of a cell by its log means, structural zeros and the dispersion.
+
+    `zeros` are ratio of mean to theta, its log1p and the log odds of a zero that was drawn; `entries` columns, counts
+    and slopes of the rising factorials of this cell; `drawn` is 1, or is overwritten with structural zeros.
+    """
+    _in_wide_vectors()
+    ratio, log1p_ratio, odds = zeros
+    columns, counts, rising_slopes = entries
+    by_mean, by_zi_logits, by_dispersion = slopes
+    if len(zi_logits) > 0:
+        for g in range(len(theta)):
+            drawn[g] = _sigmoid(odds[g])
+        for j in range(len(columns)):
+            drawn[columns[j]] = f32(1)
+        for g in range(len(theta)):
+            by_zi_logits[g] = _sigmoid(-zi_logits[g]) - drawn[g]
+    for g in range(len(theta)):
+        logistic = ratio[g] / (ratio[g] + f32(1))
+        by_mean[g] = -theta[g] * logistic * drawn[g]
+        by_dispersion[g] = theta[g] * (logistic - log1p_ratio[g]) * drawn[g]
+    for j in range(len(columns)):
+        g = columns[j]
+        left = counts[j] / (ratio[g] + f32(1))
+        by_mean[g] += left
+        by_dispersion[g] += rising_slopes[j] - left
+
+
+@_compiled
+def _value_of_row(logits: Any, zi_logits: Any, odds: Any, log_theta: Any, shift: Any, entries: Any, terms: Any) -> Any:
+    """Log-likelihood of a cell from the logs (log odds, if there are structural ones) of its zeros.
+
+    `shift` makes of logits logs of means; `entries` are columns, counts and logs of the rising factorials of this cell.
+    """
+    _in_wide_vectors()
+    columns, counts, rising = entries
+    n = len(columns)
+    inflated = len(zi_logits) > 0
+    if inflated:
+        for g in range(len(odds)):
+            terms[g] = _softplus_difference(odds[g], -zi_logits[g])
+        total = _sum(terms)
+    else:
+        total = _sum(odds)
+    for j in range(n):
+        g = columns[j]
+        terms[j] = log_theta[g] - shift - logits[g]
+    for j in range(n):
+        terms[j] = rising[j] - counts[j] * _softplus(terms[j])
+    total += _sum(terms[:n])
+    if inflated:
+        for j in range(n):
+            terms[j] = -odds[columns[j]]
+        for j in range(n):
+            terms[j] = _softplus(terms[j])
+        total -= _sum(terms[:n])
+    return total
+
+
+@_compiled
+def log_likelihood_rows(
+    block: Any, cells: Any, dispersion: Any, entries: Any, log_likelihood: Any, slopes: Any
+) -> None:
+    """Write log-likelihoods of the cells of a block, from its first to before its last, and their derivatives.
 
     `cells` are logits, log exposure, logits of structural zeros (empty without) and whether to normalise;
-    `dispersion` the logs, themselves and their inverses; `entries` offsets of cells, columns, counts, and logs of the
-    rising factorials at the non-zero ones; `outputs` shares and log-likelihood.
+    `dispersion` the logs, themselves and their inverses; `entries` offsets of cells, columns, counts, and logs and
+    slopes of the rising factorials at the non-zero ones; `slopes` take the derivatives of each cell's own
+    log-likelihood by its logits, exposure, logits of structural zeros and the dispersion (all empty: not wanted).
+    They are taken while all that they need is in the nearest cache, and cost less than reading it once more.
     """
+    _in_wide_vectors()
     first, last = block
     logits, log_exposure, zi_logits, normalise = cells
-    offsets, columns, counts, rising = entries
-    shares, log_likelihood = outputs
+    offsets, columns, counts, rising, rising_slopes = entries
+    by_logits, by_exposure, by_zi_logits, by_dispersion = slopes
     log_theta, theta, inverse_theta = dispersion
     n_genes = logits.shape[1]
-    inflated = len(zi_logits) > 0
-    row, terms = np.empty(n_genes, f32), np.empty(n_genes, f32)
+    inflated, wanted = len(zi_logits) > 0, len(by_logits) > 0
+    shares, ratio, log1p_ratio = np.empty(n_genes, f32), np.empty(n_genes, f32), np.empty(n_genes, f32)
+    row, terms, drawn = np.empty(n_genes, f32), np.empty(n_genes, f32), np.ones(n_genes, f32)
     for i in range(first, last):
-        log_norm = _shares_of_row(logits[i], normalise, shares[i])
-        _ratios(shares[i], np.exp(log_exposure[i]), inverse_theta, row)
+        log_norm = _shares_of_row(logits[i], normalise, shares)
+        _ratios(shares, np.exp(log_exposure[i]), inverse_theta, ratio)
+        for g in range(n_genes):
+            log1p_ratio[g] = _log1p(ratio[g])
         for g in range(n_genes):
             # Log probability of a zero.
-            row[g] = -theta[g] * _log1p(row[g])
+            row[g] = -theta[g] * log1p_ratio[g]
         if inflated:
             for g in range(n_genes):
                 # Log odds of a zero that was drawn against one that is structural.
                 row[g] -= zi_logits[i, g]
         # Comparisons with what is not a number come out either way.
         broken = _has_nan(row) or _has_nan(logits[i]) or np.isnan(log_exposure[i])
-        if inflated:
-            for g in range(n_genes):
-                terms[g] = _softplus_difference(row[g], -zi_logits[i, g])
-            total = _sum(terms)
-        else:
-            total = _sum(row)
-        begin, n = offsets[i], offsets[i + 1] - offsets[i]
         shift = f32(log_exposure[i] - log_norm)
-        for j in range(n):
-            g = columns[begin + j]
-            terms[j] = log_theta[g] - shift - logits[i, g]
-        for j in range(n):
-            terms[j] = rising[begin + j] - counts[begin + j] * _softplus(terms[j])
-        total += _sum(terms[:n])
-        if inflated:
-            for j in range(n):
-                terms[j] = -row[columns[begin + j]]
-            for j in range(n):
-                terms[j] = _softplus(terms[j])
-            total -= _sum(terms[:n])
+        own = slice(offsets[i], offsets[i + 1])
+        total = _value_of_row(
+            logits[i],
+            zi_logits[i] if inflated else row[:0],
+            row,
+            log_theta,
+            shift,
+            (columns[own], counts[own], rising[own]),
+            terms,
+        )
         log_likelihood[i] = np.nan if broken else total
-
-
-@_compiled
-def backward_rows(block: Any, cells: Any, dispersion: Any, entries: Any, grad: Any, outputs: Any) -> None:
-    """Write the gradients of the cells of a block; add up those by the dispersion.
-
-    As `forward_rows`, but for shares and exposure in `cells`, slopes of the rising factorials in `entries`, the
-    gradient of each log-likelihood, and in `outputs` the gradients by logits, exposure, logits of structural zeros and
-    dispersion.
-    """
-    first, last = block
-    shares, exposure, zi_logits, normalise = cells
-    offsets, columns, counts, slopes = entries
-    by_logits, by_exposure, by_zi_logits, by_dispersion = outputs
-    _, theta, inverse_theta = dispersion
-    n_genes = shares.shape[1]
-    inflated = len(zi_logits) > 0
-    row, log1p_ratio, drawn = np.empty(n_genes, f32), np.empty(n_genes, f32), np.ones(n_genes, f32)
-    for i in range(first, last):
-        slope = by_logits[i]
-        _ratios(shares[i], exposure[i], inverse_theta, row)
-        for g in range(n_genes):
-            log1p_ratio[g] = _log1p(row[g])
-        if inflated:
+        if not wanted:
+            continue
+        _slopes_of_row(
+            (ratio, log1p_ratio, row),
+            theta,
+            zi_logits[i] if inflated else row[:0],
+            (columns[own], counts[own], rising_slopes[own]),
+            drawn,
+            (by_logits[i], by_zi_logits[i] if inflated else row[:0], by_dispersion[i]),
+        )
+        by_exposure[i] = f32(_sum(by_logits[i]))
+        if normalise:
             for g in range(n_genes):
-                drawn[g] = _sigmoid(-theta[g] * log1p_ratio[g] - zi_logits[i, g])
-            for j in range(offsets[i], offsets[i + 1]):
-                drawn[columns[j]] = f32(1)
-            for g in range(n_genes):
-                by_zi_logits[i, g] = (_sigmoid(-zi_logits[i, g]) - drawn[g]) * grad[i]
-        for g in range(n_genes):
-            logistic = row[g] / (row[g] + f32(1))
-            by_dispersion[g] += theta[g] * (logistic - log1p_ratio[g]) * drawn[g] * grad[i]
-            slope[g] = -theta[g] * logistic * drawn[g]
-        for j in range(offsets[i], offsets[i + 1]):
-            g = columns[j]
-            left = counts[j] / (row[g] + f32(1))
-            slope[g] += left
-            by_dispersion[g] += (slopes[j] - left) * grad[i]
-        total = 0.0
-        for g in range(n_genes):
-            total += np.float64(slope[g])
-        by_exposure[i] = f32(total) * grad[i]
-        subtracted = f32(total) if normalise else f32(0)
-        for g in range(n_genes):
-            slope[g] = (slope[g] - shares[i, g] * subtracted) * grad[i]
+                by_logits[i, g] -= shares[g] * by_exposure[i]
