@@ -3,7 +3,7 @@
 Each model trains on the same cells and split, with the same KL warm-up, in alternation, each run in a process of its
 own so that its peak memory is its own. With --compile CountVI trains a second time, in one compiled graph. "Floor" is a
 loop over the matrix products of one training step at the same sizes: the dense encoder layer, the decoder layer and the
-output heads, forward and backward. Run with
+output heads, forward and backward, in the precision asked for and, with --gpu, on the GPU. Run with
 
     python benchmarks/training.py --cells 20000 --genes 2000 --density 0.1 --likelihoods nb zinb --out results.json
 """
@@ -50,13 +50,16 @@ def simulate(n_cells: int, n_genes: int, density: float, seed: int = 0):
     return sparse.vstack([block(min(2000, n_cells - start), low) for start in range(0, n_cells, 2000)]).tocsr()
 
 
-def floor(n_cells: int, n_genes: int, likelihood: str, batch_size: int, epochs: int) -> dict:
+def floor(arguments: argparse.Namespace) -> dict:
     import torch
 
+    n_genes, batch_size, epochs = arguments.genes, arguments.batch_size, arguments.epochs
+    torch.set_default_device("cuda" if arguments.gpu else "cpu")
+    torch.set_default_dtype(torch.bfloat16 if arguments.precision.startswith("bf16") else torch.float32)
     x = torch.rand(batch_size, n_genes)
     first, last = torch.randn(n_genes, HIDDEN), torch.randn(HIDDEN, n_genes)
     h, gradient = torch.randn(batch_size, HIDDEN), torch.randn(batch_size, n_genes)
-    heads = 2 if likelihood == "zinb" else 1
+    heads = 2 if arguments.likelihood == "zinb" else 1
 
     def step() -> None:
         x @ first
@@ -66,17 +69,22 @@ def floor(n_cells: int, n_genes: int, likelihood: str, batch_size: int, epochs: 
             h.t() @ gradient
             gradient @ last.t()
 
-    for _ in range(20):
-        step()
-    n_steps = epochs * -(-int(0.9 * n_cells) // batch_size)
+    def run(n_steps: int) -> None:
+        for _ in range(n_steps):
+            step()
+        if arguments.gpu:
+            torch.cuda.synchronize()
+
+    run(20)
+    n_steps = epochs * -(-int(0.9 * arguments.cells) // batch_size)
     start = time.perf_counter()
-    for _ in range(n_steps):
-        step()
+    run(n_steps)
     return {"seconds_per_epoch": (time.perf_counter() - start) / epochs}
 
 
 def train(name: str, arguments: argparse.Namespace) -> dict:
     import scvi
+    import torch
     from anndata import AnnData
 
     import scgauge
@@ -125,6 +133,7 @@ def train(name: str, arguments: argparse.Namespace) -> dict:
     model.get_latent_representation()
     latent = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    on_gpu = {"peak_gpu_memory_gb": torch.cuda.max_memory_allocated() / 1e9} if arguments.gpu else {}
     elbo = float(np.mean([float(model.get_elbo(indices=held_out)) for _ in range(3)]))
     return {
         "seconds_per_epoch": seconds,
@@ -133,7 +142,7 @@ def train(name: str, arguments: argparse.Namespace) -> dict:
         "matrix_gb": (adata.X.data.nbytes + adata.X.indices.nbytes + adata.X.indptr.nbytes) / 1e9,
         "density": adata.X.nnz / np.prod(adata.shape),
         "elbo": elbo,
-    }
+    } | on_gpu
 
 
 def run_alone(name: str, likelihood: str, arguments: argparse.Namespace) -> dict:
@@ -167,12 +176,7 @@ def main() -> None:
     if arguments.alone:
         warnings.filterwarnings("ignore")
         arguments.likelihood = arguments.likelihoods[0]
-        if arguments.alone == "floor":
-            result = floor(
-                arguments.cells, arguments.genes, arguments.likelihood, arguments.batch_size, arguments.epochs
-            )
-        else:
-            result = train(arguments.alone, arguments)
+        result = floor(arguments) if arguments.alone == "floor" else train(arguments.alone, arguments)
         print(json.dumps(result))
         return
     names = arguments.models or (*NAMES, *[COMPILED][: arguments.compile])

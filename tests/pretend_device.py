@@ -107,6 +107,17 @@ def to_host(tree):
     return tree_map_only(torch.Tensor, lambda part: getattr(part, "held", part).detach(), tree)
 
 
+def _is_handed_over(func, args, kwargs, here):
+    """Whether an array of the host goes to the device while the host waits."""
+    if not here:
+        return False
+    if func is aten._to_copy.default:
+        return kwargs.get("device") == DEVICE and not kwargs.get("non_blocking")
+    if func is aten.copy_.default:
+        return isinstance(args[0], _Resident) and not (len(args) > 2 and args[2])
+    return func in _MOVING and isinstance(args[0], _Resident)
+
+
 def _run(func, args, kwargs, waits):
     leaves, form = tree_flatten((args, kwargs))
     there = [leaf for leaf in leaves if isinstance(leaf, _Resident)]
@@ -116,7 +127,7 @@ def _run(func, args, kwargs, waits):
     if there and func not in _MOVING and any(leaf.dim() for leaf in here):
         message = f"{func} got tensors of two devices"
         raise RuntimeError(message)
-    if there and (func in _WAITING or (func is aten._to_copy.default and target == torch.device("cpu"))):
+    if (there and (func in _WAITING or target == torch.device("cpu"))) or _is_handed_over(func, args, kwargs, here):
         waits.append((str(func), [frame.name for frame in traceback.extract_stack()]))
     held = [leaf.held if isinstance(leaf, _Resident) else leaf for leaf in leaves]
     args, kwargs = tree_unflatten(held, form)

@@ -4,50 +4,26 @@ import numpy as np
 import pytest
 import scvi
 import torch
-from cells import NETWORK, make_cells, train_quietly
+from device_cases import COUNTING, MODELS, train_case
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from pretend_device import DEVICE, PretendDevice, to_host
 
 import scgauge
 
-MODELS = {
-    "zinb": ("CountVI", {"gene_likelihood": "zinb", "dispersion": "gene-batch"}),
-    "poisson": ("CountVI", {"gene_likelihood": "poisson", "use_observed_lib_size": False}),
-    "normal": ("CountVI", {"gene_likelihood": "normal"}),
-    "bernoulli": ("CountVI", {"gene_likelihood": "bernoulli"}),
-    "LinearVI": ("LinearVI", {}),
-    "SupervisedVI": ("SupervisedVI", {"basis": "X_flat"}),
-    "Autoencoder": ("Autoencoder", {}),
-    "ODEVI": ("ODEVI", {"dynamics": "linear"}),
-}
-SETUP = {"Autoencoder": {}, "ODEVI": {"time_key": "time"}}
+#: Functions that run in every step: of Lightning, of the loader, and of what fits a field to snapshots.
+STEPS = {"training_step", "optimizer_step", "take", "batch_to_device", "draw", "_missed"}
 
 
-def _model(case):
-    name, arguments = MODELS[case]
-    adata = make_cells(case if case in {"normal", "bernoulli"} else "counts")
-    first = adata.X[:, :2]
-    adata.obsm["X_flat"] = first if isinstance(first, np.ndarray) else first.toarray()
-    adata.obs["time"] = np.arange(adata.n_obs) % 3.0
-    cls = getattr(scgauge.model, name)
-    cls.setup_anndata(adata, **SETUP.get(name, {"batch_key": "batch"}))
-    scvi.settings.seed = 0
-    return cls(adata, **({"n_hidden": 16} if name == "SupervisedVI" else NETWORK), **arguments)
-
-
-def _train(model, **options):
-    if isinstance(model, scgauge.model.ODEVI):
-        options["plan_kwargs"] = {"n_flow_steps": 10}
-    train_quietly(model, max_epochs=2, batch_size=32, train_size=0.9, validation_size=0.1, accelerator="cpu", **options)
-    return model
-
-
-@pytest.mark.parametrize("case", MODELS)
-def test_steps_elsewhere_end_in_the_same_weights_and_never_wait(case):
-    here = _train(_model(case))
+@pytest.mark.parametrize(
+    ("case", "cells"), [*((case, "there") for case in MODELS), ("zinb", "here"), ("normal", "here")]
+)
+def test_steps_elsewhere_end_in_the_same_weights_and_do_not_wait(case, cells):
+    here = train_case(case)
     with PretendDevice() as device:
-        there = _train(_model(case), strategy=SingleDeviceStrategy(device=DEVICE))
-    assert [name for name, callers in device.waits if "training_step" in callers] == []
+        options = {"datasplitter_kwargs": {"load_on_device": cells == "there"}}
+        there = train_case(case, strategy=SingleDeviceStrategy(device=DEVICE), **options)
+    waits = [(name, callers) for name, callers in device.waits if STEPS & set(callers)]
+    assert bool(waits) == (case in COUNTING), waits
     # The losses of an epoch are read at its end, so that something was there.
     assert device.waits
     torch.testing.assert_close(
@@ -72,7 +48,7 @@ def _numbers(model):
 
 
 def test_numbers_of_a_model_elsewhere_are_the_same():
-    model = _train(_model("zinb"))
+    model = train_case("zinb")
     expected = list(_numbers(model))
     with PretendDevice() as device:
         model.module.to(DEVICE)

@@ -16,6 +16,7 @@ from ._predicted_linear import PredictedLinear
 from ._smoothing import States, carry, combine, pairs_within
 from ._solve import affine_flow, affine_map, kinetic_energy, solve, solve_path, step_error
 from ._sparse_rows import SparseRows
+from ._to_device import to_device
 
 __all__ = [
     "ACTIVATIONS",
@@ -61,5 +62,6 @@ __all__ = [
     "solve",
     "solve_path",
     "step_error",
+    "to_device",
     "weight_of",
 ]

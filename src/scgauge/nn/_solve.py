@@ -50,7 +50,9 @@ def affine_flow(matrix: Tensor, offset: Tensor, z: Tensor, span: Tensor) -> Tens
 
 
 def _column(value: Tensor | float, like: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1).expand(len(like))
+    # A number is filled in on the device; the host would wait until it is handed over.
+    column = value.to(like) if isinstance(value, torch.Tensor) else like.new_full((), value)
+    return column.reshape(-1).expand(len(like))
 
 
 def solve(
@@ -107,7 +109,7 @@ def solve(
         velocity = field(t, state, theta) if derivative is None else derivative(t, state)
         return span[:, None] * velocity
 
-    clock = torch.tensor([0.0, 1.0], dtype=z.dtype, device=z.device)
+    clock = torch.arange(2, dtype=z.dtype, device=z.device)
     options = {"step_size": 1 / n_steps}
     return later("torchdiffeq").odeint(rescaled, z, clock, method="rk4", options=options)[-1]
 

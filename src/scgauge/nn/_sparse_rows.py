@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scgauge.nn._to_device import to_device
+
 
 class SparseRows:
     """Minibatch of sparse cells: the non-zero entries in row order, with what is known of each row.
@@ -66,9 +68,9 @@ class SparseRows:
         """Return the shape, or one of its entries, as a tensor does."""
         return self.shape if dim is None else self.shape[dim]
 
-    def to(self, *args: Any, **kwargs: Any) -> SparseRows:
+    def to(self, device: torch.device | str, **_: Any) -> SparseRows:
         """Move to a device; called by Lightning and by scvi-tools where a tensor would be."""
-        return self._with(lambda part: part.to(*args, **kwargs))
+        return self._with(lambda part: to_device(part, device))
 
     def map_values(self, function: Any) -> SparseRows:
         """Apply a function that leaves 0 at 0 to the entries; the sums over rows are not kept up."""

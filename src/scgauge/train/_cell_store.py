@@ -11,7 +11,7 @@ from scvi import REGISTRY_KEYS
 
 from scgauge._core.matrix import as_rows
 from scgauge._core.stored_rows import StoredRows, is_stored
-from scgauge.nn import SparseRows
+from scgauge.nn import SparseRows, to_device
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
@@ -82,8 +82,7 @@ class DeviceRows:
         lengths = self.starts[rows + 1] - self.starts[rows]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         shift, counts, ends = (
-            torch.from_numpy(part).to(self.device, non_blocking=True)
-            for part in (self.starts[rows] - offsets[:-1], lengths, offsets)
+            to_device(part, self.device) for part in (self.starts[rows] - offsets[:-1], lengths, offsets)
         )
         total = int(offsets[-1])
         row = torch.arange(len(rows), dtype=torch.int32, device=self.device)
@@ -159,22 +158,26 @@ class CellStore:
         held.n_cells, held.reader = len(rows), None
         block = self.reader.take(rows, dtype=np.float32)
         held.matrix = _rows_of(as_rows(block), None)
-        index = torch.from_numpy(rows)
-        held.fields = {key: value.index_select(0, index.to(value.device)) for key, value in self.fields.items()}
+        held.fields = _take(self.fields, rows)
         return held
 
     def take(self, rows: np.ndarray) -> dict[str, Any]:
         """Return the minibatch of some cells, in the order asked for: each registered field by its key."""
         if self.matrix is None:
             return self.load(rows).take(np.arange(len(rows)))
-        index = torch.from_numpy(rows)
+        x: Tensor | SparseRows
         if isinstance(self.matrix, torch.Tensor):
-            x: Tensor | SparseRows = self.matrix.index_select(0, index.to(self.matrix.device)).float()
+            x = _take({REGISTRY_KEYS.X_KEY: self.matrix}, rows)[REGISTRY_KEYS.X_KEY].float()
         else:
             x = self.matrix.take(rows)
             x = x if self.keep_sparse else x.to_dense()
-        others = {key: value.index_select(0, index.to(value.device)) for key, value in self.fields.items()}
-        return {REGISTRY_KEYS.X_KEY: x} | others
+        return {REGISTRY_KEYS.X_KEY: x} | _take(self.fields, rows)
+
+
+def _take(fields: dict[str, Tensor], rows: np.ndarray) -> dict[str, Tensor]:
+    """Return some rows of each field; row numbers go to each device once, and the host does not wait for it."""
+    on = {device: to_device(rows, device) for device in {value.device for value in fields.values()}}
+    return {key: value.index_select(0, on[value.device]) for key, value in fields.items()}
 
 
 def _rows_of(matrix: sparse.csr_matrix | np.ndarray, device: torch.device | None) -> HostRows | DeviceRows | Tensor:

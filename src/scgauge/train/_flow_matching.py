@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from scgauge._core.threads import threads_for
-from scgauge.nn import growth_weight, kinetic_energy, solve
+from scgauge.nn import growth_weight, kinetic_energy, solve, to_device
 from scgauge.train._snapshot_paths import CELLS_AT_ONCE, N_PATHS, Paths
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _missed(
         chances = [part[:, group] / part[:, group].sum() for part in (cells.groups[source], cells.groups[goal])]
         drawn = [rng.choice(len(p), min(len(p), CELLS_AT_ONCE), p=p) for p in chances]
         theirs = one_hot(torch.full((len(drawn[0]),), group, device=pair[0].device), len(share)).to(pair[0])
-    rows = [torch.as_tensor(part, device=pair[0].device) for part in drawn]
+    rows = [to_device(part, pair[0].device) for part in drawn]
     times = cells.knots(module)
     begin, end = float(times[source]), float(times[goal])
     theta = module.theta(len(rows[0]), cells.baseline[source][rows[0]], theirs)

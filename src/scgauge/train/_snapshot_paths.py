@@ -13,6 +13,7 @@ from scipy.special import logsumexp, softmax
 from torch.nn.functional import one_hot
 
 from scgauge._core.sampling import resample
+from scgauge.nn import to_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -245,15 +246,15 @@ class Paths(NamedTuple):
         growth = cells.growth_of_gaps(knots)
         rows, names = _couple_groups([part.double().cpu().numpy() for part in mean], cells.groups, rng, growth, n_paths)
         device = mean[0].device
-        index = [torch.as_tensor(part, device=device) for part in rows]
+        index = [to_device(part, device) for part in rows]
         centre = torch.stack([part[row] for part, row in zip(mean, index, strict=True)], 1)
         return cls(
             knots=knots,
             centre=centre,
             spread=torch.stack([part[row].sqrt() for part, row in zip(cells.variance, index, strict=True)], 1),
             baseline=cells.baseline[0][index[0]],
-            group=None if names is None else one_hot(torch.as_tensor(names, device=device), module.n_groups).to(centre),
-            log_mass=None if growth is None else torch.as_tensor(_log_mass(growth, rows), device=device),
+            group=None if names is None else one_hot(to_device(names, device), module.n_groups).to(centre),
+            log_mass=None if growth is None else to_device(_log_mass(growth, rows), device),
         )
 
     def draw(self, n: int, path: str, rng: np.random.Generator) -> tuple[Any, ...]:
@@ -265,15 +266,15 @@ class Paths(NamedTuple):
         shares are ``None`` if there are none.
         """
         device = self.centre.device
-        chosen = torch.as_tensor(rng.integers(len(self.centre), size=n), device=device)
+        chosen = to_device(rng.integers(len(self.centre), size=n), device)
         at = self.knots[0] + (self.knots[-1] - self.knots[0]) * rng.random(n)
         weights_at = (spline_weights if path == "spline" else line_weights)(self.knots, at)
-        place, slope = (torch.as_tensor(part, dtype=self.centre.dtype, device=device) for part in weights_at)
+        place, slope = (to_device(part, device, self.centre.dtype) for part in weights_at)
         points = self.centre[chosen] + self.spread[chosen] * torch.randn_like(self.spread[chosen])
         z, velocity = (torch.einsum("bk,bkl->bl", weights, points) for weights in (place, slope))
-        t = torch.as_tensor(at, dtype=z.dtype, device=device)
+        t = to_device(at, device, z.dtype)
         group, mass = None if self.group is None else self.group[chosen], None
         if self.log_mass is not None:
-            between = torch.as_tensor(line_weights(self.knots, at)[0], device=device)
+            between = to_device(line_weights(self.knots, at)[0], device)
             mass = (between * self.log_mass[chosen]).sum(1).exp().to(z)
         return t, z, velocity, self.baseline[chosen], group, mass
