@@ -10,6 +10,7 @@ from scvi.train import TrainingPlan
 from scgauge.nn import SparseRows
 from scgauge.train._compiled_losses import CompiledLosses
 from scgauge.train._epoch_totals import EpochTotals
+from scgauge.train._memory_order import in_memory_order
 
 if TYPE_CHECKING:
     from scvi.module.base import LossOutput
@@ -195,7 +196,8 @@ class CountTrainingPlan(TrainingPlan):
             has_kernel = all(parameter.device.type in _FUSED_ON for parameter in self.module.parameters())
             # Neither True nor False: torch chooses.
             fused = True if may_fuse and has_kernel else None
-            return optimizer_cls(parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay, fused=fused)
+            chosen = in_memory_order(optimizer_cls) if fused else optimizer_cls
+            return chosen(parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay, fused=fused)
 
         return create
 
