@@ -67,19 +67,12 @@ class _WithSlopes(torch.autograd.Function):
     """Log-likelihood of each cell; the derivatives of a cell's number are taken with it, and weighted afterwards."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        log_exposure: Tensor,
-        log_dispersion: Tensor,
-        zi_logits: Tensor | None,
-        x: SparseRows,
-        normalise: bool,  # noqa: FBT001 - torch passes arguments by position
-    ) -> Tensor:
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        logits, log_exposure, _, zi_logits, *_ = arguments  # of `_evaluate`
         ctx.inflated = zi_logits is not None
         shapes = (logits.shape, log_exposure.shape, logits.shape if ctx.inflated else (0, 0), logits.shape)
         slopes = tuple(logits.new_empty(shape) for shape in shapes)
-        result = _evaluate(logits, log_exposure, log_dispersion, zi_logits, x, normalise, slopes)
+        result = _evaluate(*arguments, slopes=slopes)
         ctx.save_for_backward(*slopes)
         return result
 
@@ -98,7 +91,8 @@ def _evaluate(
     log_dispersion: Tensor,
     zi_logits: Tensor | None,
     x: SparseRows,
-    normalise: bool,  # noqa: FBT001
+    normalise: bool,  # noqa: FBT001 - as above
+    *,
     slopes: tuple[Tensor, ...] | None = None,
 ) -> Tensor:
     """Return the log-likelihood of each cell, and write its derivatives into `slopes` where these are given."""

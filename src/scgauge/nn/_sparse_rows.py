@@ -68,7 +68,7 @@ class SparseRows:
         """Return the shape, or one of its entries, as a tensor does."""
         return self.shape if dim is None else self.shape[dim]
 
-    def to(self, device: torch.device | str, **_: Any) -> SparseRows:
+    def to(self, device: torch.device | str) -> SparseRows:
         """Move to a device; called by Lightning and by scvi-tools where a tensor would be."""
         return self._with(lambda part: to_device(part, device))
 

@@ -3,9 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-
-#: Devices whose copies have to be waited for, as Lightning has it.
-_WAITED_FOR = {"cpu", "mps"}
+from lightning.fabric.utilities import move_data_to_device
 
 
 def to_device(array: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -22,6 +20,10 @@ def to_device(array: Any, device: torch.device | str, dtype: torch.dtype | None 
         Where it goes.
     dtype
         Type there.
+
+    Returns
+    -------
+    Tensor on the device; the array itself where it is there already.
     """
-    queued = torch.device(device).type not in _WAITED_FOR
-    return torch.as_tensor(array, dtype=dtype).to(device, non_blocking=queued)
+    moved: torch.Tensor = move_data_to_device(torch.as_tensor(array, dtype=dtype), device)
+    return moved
